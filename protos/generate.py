@@ -1,0 +1,38 @@
+"""Generate the Python of the contract beside its .proto files; `--check` says whether what is committed is fresh."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from grpc_tools import protoc
+
+ROOT = Path(__file__).parent
+PACKAGE = "fraud/v1"
+
+
+def generate(into: Path) -> None:
+    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).glob("*.proto"))
+    services = [source for source in sources if "service " in (ROOT / source).read_text()]
+    arguments = ["protoc", f"-I{ROOT}", f"--python_out={into}", f"--mypy_out=quiet:{into}"]
+    if protoc.main([*arguments, *sources]) != 0:
+        raise SystemExit("protoc refused the .proto files: see above")
+    grpc_arguments = ["protoc", f"-I{ROOT}", f"--grpc_python_out={into}", f"--mypy_grpc_out=quiet,only_async:{into}"]
+    if protoc.main([*grpc_arguments, *services]) != 0:
+        raise SystemExit("protoc refused the services: see above")
+
+
+def stale() -> list[str]:
+    """Names of generated files that differ from what the .proto files give now."""
+    with tempfile.TemporaryDirectory() as scratch:
+        generate(Path(scratch))
+        fresh = {path.name: path.read_bytes() for path in (Path(scratch) / PACKAGE).iterdir()}
+    committed = {path.name: path.read_bytes() for path in (ROOT / PACKAGE).glob("*_pb2*.py*")}
+    return sorted(name for name in fresh | committed if fresh.get(name) != committed.get(name))
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        if names := stale():
+            raise SystemExit(f"stale generated files: {', '.join(names)}. Run: make proto")
+    else:
+        generate(ROOT)
