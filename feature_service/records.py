@@ -1,7 +1,7 @@
 """The two fixed-width forms a payment takes after its bytes have been decoded.
 
-`DECODED` is one validated message of the contract: ids hashed, amount in the base currency. `RECORD` is what an entity's
-history holds of it: 72 bytes, nine 64-bit words, so that the kernel can read a history as an array of int64.
+`DECODED` is one validated message of the contract: ids hashed, amount in the base currency. `RECORD` is what an
+entity's history holds of it: 72 bytes, nine 64-bit words, so that the kernel can read a history as int64.
 """
 
 from enum import IntEnum
@@ -89,3 +89,9 @@ RECORD_WORDS: Final = RECORD.itemsize // 8
 
 assert DECODED.itemsize == 112
 assert RECORD.itemsize == 72
+
+
+def word_of(field: str) -> int:
+    """Index of the 64-bit word of a RECORD in which the field starts."""
+    assert RECORD.fields is not None
+    return int(RECORD.fields[field][1]) // 8

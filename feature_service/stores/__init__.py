@@ -1,0 +1,1 @@
+"""Where entity histories live: one contract (`HistoryStore`), in Redis for a cluster, in memory for one process."""

@@ -1,0 +1,75 @@
+#!lua name=fraud_v1
+
+-- One shard, one micro-batch. Compares the shard's fence with what the worker planned on; if they are equal, appends the
+-- records and moves the fence, else writes nothing. An error in the middle of a Function does not undo its writes: so
+-- everything is read and checked before the first write, and the fence is marked as open ('!') while records go in.
+--
+-- KEYS: fence, history...
+-- ARGV: layout, source, known, new, confirmed_at_ms, retention_ms, ttl_s, header, record_bytes, records...
+-- Returns: 'OK', 'MISMATCH <fence>', 'LAYOUT <layout>' or 'OPEN <fence>'.
+
+local TRIM_EVERY = 64 -- records of a history between two looks at its oldest
+
+local function trim(key, header_bytes, record_bytes, oldest_ms)
+  local first = redis.call('GETRANGE', key, header_bytes, header_bytes + 7)
+  if struct.unpack('<i8', first) >= oldest_ms then return end
+  local value = redis.call('GET', key)
+  local kept = { string.sub(value, 1, header_bytes) }
+  for at = header_bytes + 1, #value, record_bytes do
+    if struct.unpack('<i8', value, at) >= oldest_ms then
+      kept[#kept + 1] = string.sub(value, at, at + record_bytes - 1)
+    end
+  end
+  redis.call('SET', key, table.concat(kept), 'KEEPTTL')
+end
+
+local function fold(keys, args)
+  local layout, source, known, new = args[1], args[2], args[3], args[4]
+  local confirmed_at_ms, retention_ms, ttl_s = args[5], tonumber(args[6]), args[7]
+  local header, record_bytes = args[8], tonumber(args[9])
+  local fence = keys[1]
+
+  local state = redis.call('HMGET', fence, 'layout', source)
+  if state[1] and state[1] ~= layout then return 'LAYOUT ' .. state[1] end
+  local at = state[2] or '-1'
+  if string.sub(at, 1, 1) == '!' then return 'OPEN ' .. at end
+  if at ~= known then return 'MISMATCH ' .. at end
+  if tonumber(new) < tonumber(known) then error('the fence would move back') end
+  if #args - 9 ~= #keys - 1 then error('one run of records for each history key') end
+  local lengths = {}
+  for i = 2, #keys do
+    local length = redis.call('STRLEN', keys[i])
+    if length > 0 and (length - #header) % record_bytes ~= 0 then error('not a history: ' .. keys[i]) end
+    local records = args[i + 8]
+    if #records == 0 or #records % record_bytes ~= 0 then error('not whole records for ' .. keys[i]) end
+    lengths[i] = length
+  end
+
+  if not state[1] then redis.call('HSET', fence, 'layout', layout) end
+  if #keys > 1 then redis.call('HSET', fence, source, '!' .. known) end
+  for i = 2, #keys do
+    local records, before = args[i + 8], lengths[i]
+    if before == 0 then
+      redis.call('SET', keys[i], header .. records, 'EX', ttl_s)
+    else
+      local after = redis.call('APPEND', keys[i], records)
+      redis.call('EXPIRE', keys[i], ttl_s)
+      local window = TRIM_EVERY * record_bytes
+      if math.floor(after / window) > math.floor(before / window) then
+        local newest_ms = struct.unpack('<i8', records)
+        for record = record_bytes + 1, #records, record_bytes do
+          newest_ms = math.max(newest_ms, struct.unpack('<i8', records, record))
+        end
+        trim(keys[i], #header, record_bytes, newest_ms - retention_ms)
+      end
+    end
+  end
+  if confirmed_at_ms == '0' then
+    redis.call('HSET', fence, source, new)
+  else
+    redis.call('HSET', fence, source, new, source .. '@', confirmed_at_ms)
+  end
+  return 'OK'
+end
+
+redis.register_function('fraud_fold_v1', fold)

@@ -1,0 +1,38 @@
+"""How state is laid out: virtual shards, key names, and the id that tells one layout from another."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from feature_service.records import ENTITIES, RECORD
+
+# A history is this header, then records. The last byte is the format's version.
+HEADER: Final = b"FRAUDH\x00\x01"
+HEADER_BYTES: Final = len(HEADER)
+RECORD_BYTES: Final = RECORD.itemsize
+FOLD_VERSION: Final = 1
+
+ENTITY_LETTERS: Final = dict(zip(ENTITIES, "ckmtdi", strict=True))  # k: a card
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLayout:
+    """`generation` keeps state that is built beside the live one apart; all of a shard's keys share its hash tag."""
+
+    shard_count: int
+    key_fingerprint: str  # of the key that ids are hashed with
+    generation: int = 1
+
+    @property
+    def layout_id(self) -> str:
+        return f"{self.shard_count}-{self.key_fingerprint}-{FOLD_VERSION}"
+
+    @property
+    def prefix(self) -> bytes:
+        return b"g%d:{" % self.generation
+
+    def fence_key(self, shard: int) -> bytes:
+        return b"%s%d}:fence" % (self.prefix, shard)
+
+    def history_key(self, entity: str, entity_hash: int) -> bytes:
+        shard = entity_hash % self.shard_count
+        return b"%s%d}:%s:%016x" % (self.prefix, shard, ENTITY_LETTERS[entity].encode(), entity_hash)

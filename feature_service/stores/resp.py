@@ -1,0 +1,164 @@
+"""Fold calls as bytes of the Redis protocol, written by compiled code: a batch makes thousands of arguments."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_service.compiled import compiled
+from feature_service.stores.fold_batch import FoldBatch
+from feature_service.stores.layout import ENTITY_LETTERS, HEADER, RECORD_BYTES, StoreLayout
+
+FUNCTION: Final = "fraud_fold_v1"
+_LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
+_FENCE: Final = np.frombuffer(b"}:fence", dtype=np.uint8)
+_KEY_BYTES_AT_MOST: Final = 96
+_CALL_BYTES_AT_MOST: Final = 640
+_DOLLAR, _STAR, _ZERO, _COLON, _BRACE, _CR, _LF = b"$*0:}\r\n"
+_FIXED_ARGUMENTS: Final = 9  # after the keys and before the records: see fold.lua
+_FIRST_HEX_LETTER: Final = ord("a") - 10
+
+
+def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int) -> memoryview:
+    """All calls of the batch, one FCALL a shard, in order."""
+    bound = (
+        batch.shards.shape[0] * _CALL_BYTES_AT_MOST
+        + batch.hashes.shape[0] * (_KEY_BYTES_AT_MOST + 32)
+        + batch.records.nbytes
+    )
+    out = np.empty(bound, dtype=np.uint8)
+    written = _encode(
+        out,
+        _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode())),
+        _bytes(layout.prefix),
+        _bytes(_bulk(layout.layout_id.encode()) + _bulk(batch.source.encode())),
+        _bytes(
+            b"".join(
+                _bulk(part)
+                for part in (
+                    b"%d" % batch.new,
+                    b"%d" % batch.confirmed_at_ms,
+                    b"%d" % retention_ms,
+                    b"%d" % ttl_s,
+                    HEADER,
+                    b"%d" % RECORD_BYTES,
+                )
+            )
+        ),
+        batch.shards,
+        batch.known,
+        batch.call_groups,
+        batch.entities,
+        batch.hashes,
+        batch.group_records,
+        batch.records.reshape(-1).view(np.uint8),
+    )
+    return out[:written].data
+
+
+def _bulk(argument: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(argument), argument)
+
+
+def _bytes(value: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(value, dtype=np.uint8)
+
+
+@compiled
+def _encode(
+    out: NDArray[np.uint8],
+    command: NDArray[np.uint8],
+    prefix: NDArray[np.uint8],
+    layout_and_source: NDArray[np.uint8],
+    constants: NDArray[np.uint8],
+    shards: NDArray[np.int64],
+    known: NDArray[np.int64],
+    call_groups: NDArray[np.int64],
+    entities: NDArray[np.int64],
+    hashes: NDArray[np.uint64],
+    group_records: NDArray[np.int64],
+    records: NDArray[np.uint8],
+) -> int:
+    at = 0
+    for call in range(shards.shape[0]):
+        first, end = call_groups[call], call_groups[call + 1]
+        groups = end - first
+        shard = shards[call]
+        key_length = prefix.shape[0] + _digits(shard) + 3 + 1 + 16  # "}:", letter, ":", 16 digits
+        # FCALL, the name, the number of keys; the fence; keys; fixed arguments; records
+        at = _number_line(out, at, _STAR, 3 + 1 + groups + _FIXED_ARGUMENTS + groups)
+        at = _copy(out, at, command)
+        at = _bulk_number(out, at, groups + 1)
+        at = _number_line(out, at, _DOLLAR, prefix.shape[0] + _digits(shard) + _FENCE.shape[0])
+        at = _number(out, _copy(out, at, prefix), shard)
+        at = _end_line(out, _copy(out, at, _FENCE))
+        for group in range(first, end):
+            at = _number_line(out, at, _DOLLAR, key_length)
+            at = _number(out, _copy(out, at, prefix), shard)
+            out[at], out[at + 1], out[at + 2], out[at + 3] = _BRACE, _COLON, _LETTERS[entities[group]], _COLON
+            at = _end_line(out, _hex(out, at + 4, hashes[group]))
+        at = _copy(out, at, layout_and_source)
+        at = _bulk_number(out, at, known[call])
+        at = _copy(out, at, constants)
+        for group in range(first, end):
+            run = records[group_records[group] * RECORD_BYTES : group_records[group + 1] * RECORD_BYTES]
+            at = _number_line(out, at, _DOLLAR, run.shape[0])
+            at = _end_line(out, _copy(out, at, run))
+    return at
+
+
+@compiled
+def _copy(out: NDArray[np.uint8], at: int, value: NDArray[np.uint8]) -> int:
+    out[at : at + value.shape[0]] = value
+    return at + value.shape[0]  # type: ignore[no-any-return]
+
+
+@compiled
+def _end_line(out: NDArray[np.uint8], at: int) -> int:
+    out[at], out[at + 1] = _CR, _LF
+    return at + 2
+
+
+@compiled
+def _digits(number: int) -> int:
+    count = 1 if number >= 0 else 2
+    number = abs(number)
+    while number >= 10:
+        number //= 10
+        count += 1
+    return count
+
+
+@compiled
+def _number(out: NDArray[np.uint8], at: int, number: int) -> int:
+    end = at + _digits(number)
+    if number < 0:
+        out[at] = ord("-")
+        number = -number
+    place = end
+    while True:
+        place -= 1
+        out[place] = _ZERO + number % 10
+        number //= 10
+        if number == 0:
+            return end
+
+
+@compiled
+def _number_line(out: NDArray[np.uint8], at: int, mark: int, number: int) -> int:
+    out[at] = mark
+    return _end_line(out, _number(out, at + 1, number))
+
+
+@compiled
+def _bulk_number(out: NDArray[np.uint8], at: int, number: int) -> int:
+    at = _number_line(out, at, _DOLLAR, _digits(number))
+    return _end_line(out, _number(out, at, number))
+
+
+@compiled
+def _hex(out: NDArray[np.uint8], at: int, value: int) -> int:
+    for place in range(16):
+        digit = (value >> np.uint64(4 * (15 - place))) & np.uint64(15)
+        out[at + place] = digit + (_ZERO if digit < 10 else _FIRST_HEX_LETTER)
+    return at + 16
