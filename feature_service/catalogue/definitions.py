@@ -99,8 +99,12 @@ class Aggregate:
             raise CatalogueError(f"{self.statistic.name} of {self.entity}: `of` belongs to DISTINCT and SAME only")
         if self.of and self.of not in attributes:
             raise CatalogueError(f"{self.entity} records carry {', '.join(attributes)}, not {self.of!r}")
-        if not 0 < self.window_ms <= HORIZON_MS - self.delay_ms:
+        if self.delay_ms < 0 or not 0 < self.window_ms <= HORIZON_MS - self.delay_ms:
             raise CatalogueError(f"{self.name}: window + delay must lie within the horizon of {HORIZON_MS} ms")
+        if self.statistic in (Statistic.SECONDS_SINCE_PREVIOUS, Statistic.TRAVEL_SPEED_KMH) and (
+            self.window_ms != HORIZON_MS or self.delay_ms or self.include_current
+        ):
+            raise CatalogueError(f"{self.name}: looks at other records, and back over the whole horizon")
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """The lanes of a plan: one walk over an entity's members, newest to oldest, with a snapshot where a window ends.
 
 Sums are exact in integers; squares, the one sum that is not, are added in canonical order, so that the same set gives
-the same bits.
+the same bits. They are taken of the difference to the newest amount, which is in every window of a lane: equal amounts
+have a deviation of exactly 0, and n amounts lose at most a factor n of precision, however near each other they are.
 """
 
 import math
@@ -45,7 +46,7 @@ def walk_moments(
     barred = 0 if lane[3] else CURRENT
     end_ms = as_of_ms - lane[4]
     count, amounts, frauds, total = 0, 0, 0, 0
-    squares = 0.0
+    origin, squares = 0, 0.0
     low, high = np.iinfo(np.int64).max, np.iinfo(np.int64).min
     position = found - 1
     while position >= 0 and members[position, M_TIME] > end_ms:
@@ -59,9 +60,11 @@ def walk_moments(
                 frauds += (flags & FRAUD) != 0
                 amount = members[position, M_AMOUNT]
                 if amount != MISSING_INT64:
+                    if amounts == 0:
+                        origin = amount
                     amounts += 1
                     total += amount
-                    squares += float(amount) * float(amount)
+                    squares += float(amount - origin) ** 2
                     low = min(low, amount)
                     high = max(high, amount)
             position -= 1
@@ -78,7 +81,8 @@ def walk_moments(
                 value = frauds / count if count else 0.0
             elif statistic == _STD:
                 if amounts > 1:
-                    variance = (squares - float(total) * float(total) / amounts) / (amounts - 1)
+                    step = float(total - amounts * origin)
+                    variance = (squares - step * step / amounts) / (amounts - 1)
                     value = math.sqrt(max(variance, 0.0)) / minor_per_major
             elif amounts:
                 if statistic == _MEAN:

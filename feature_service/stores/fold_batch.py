@@ -14,9 +14,9 @@ class FoldBatch:
     """
 
     source: str
-    new: int  # the last offset the batch covers
     shards: NDArray[np.int64]  # (k,)
     known: NDArray[np.int64]  # (k,) -1: nothing applied yet
+    new: NDArray[np.int64]  # (k,) the last offset covered
     call_groups: NDArray[np.int64]  # (k + 1,) first group of each call
     entities: NDArray[np.int64]  # (g,)
     hashes: NDArray[np.uint64]  # (g,)
@@ -33,7 +33,6 @@ def plan_fold(
     entity_hashes: NDArray[np.uint64],
     records: NDArray[np.int64],
     known: NDArray[np.int64],
-    confirmed_at_ms: int = 0,
 ) -> FoldBatch:
     """The calls that append accepted records with an offset past their shard's `known`.
 
@@ -57,27 +56,31 @@ def plan_fold(
     shards = shard[group_first[call_first]]
     return FoldBatch(
         source=source,
-        new=new,
         shards=shards,
         known=known[shards],
+        new=np.full(shards.shape[0], new, dtype=np.int64),
         call_groups=np.append(call_first, group_first.shape[0]),
         entities=entity[group_first],
         hashes=hashes[group_first],
         group_records=np.append(group_first, count),
         records=np.ascontiguousarray(records[row, entity]),
-        confirmed_at_ms=confirmed_at_ms,
     )
 
 
 def plan_heartbeat(
-    *, source: str, new: int, shards: NDArray[np.int64], known: NDArray[np.int64], confirmed_at_ms: int
+    *,
+    source: str,
+    shards: NDArray[np.int64],
+    known: NDArray[np.int64],
+    new: NDArray[np.int64],
+    confirmed_at_ms: int,
 ) -> FoldBatch:
     """Calls without records to the shards (k,): they move idle fences, and notice a rollback no traffic would."""
     return FoldBatch(
         source=source,
-        new=new,
         shards=shards,
-        known=known[shards],
+        known=known,
+        new=new,
         call_groups=np.zeros(shards.shape[0] + 1, dtype=np.int64),
         entities=np.empty(0, dtype=np.int64),
         hashes=np.empty(0, dtype=np.uint64),

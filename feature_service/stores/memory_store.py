@@ -38,7 +38,7 @@ class MemoryHistoryStore:
                 key = self._layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group]))
                 run = batch.records[batch.group_records[group] : batch.group_records[group + 1]]
                 self._histories.setdefault(key, bytearray(HEADER)).extend(run.tobytes())
-            fences[shard] = batch.new
+            fences[shard] = batch.new[call]
             if batch.confirmed_at_ms:
                 self._shards(self._confirmed, batch.source, 0)[shard] = batch.confirmed_at_ms
         if refused is not None:

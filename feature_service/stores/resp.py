@@ -36,7 +36,6 @@ def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl
             b"".join(
                 _bulk(part)
                 for part in (
-                    b"%d" % batch.new,
                     b"%d" % batch.confirmed_at_ms,
                     b"%d" % retention_ms,
                     b"%d" % ttl_s,
@@ -47,6 +46,7 @@ def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl
         ),
         batch.shards,
         batch.known,
+        batch.new,
         batch.call_groups,
         batch.entities,
         batch.hashes,
@@ -73,6 +73,7 @@ def _encode(
     constants: NDArray[np.uint8],
     shards: NDArray[np.int64],
     known: NDArray[np.int64],
+    new: NDArray[np.int64],
     call_groups: NDArray[np.int64],
     entities: NDArray[np.int64],
     hashes: NDArray[np.uint64],
@@ -99,6 +100,7 @@ def _encode(
             at = _end_line(out, _hex(out, at + 4, hashes[group]))
         at = _copy(out, at, layout_and_source)
         at = _bulk_number(out, at, known[call])
+        at = _bulk_number(out, at, new[call])
         at = _copy(out, at, constants)
         for group in range(first, end):
             run = records[group_records[group] * RECORD_BYTES : group_records[group + 1] * RECORD_BYTES]

@@ -1,0 +1,103 @@
+"""Records that could not be used, as dead letters: made, sent, listed, and replayed after a repair."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from fraud.v1.dead_letter_pb2 import DeadLetter, Rejection
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.identity import redact_card_numbers
+from feature_service.rejections import explain
+from stream_processor.record_batch import Record, RecordBatch
+from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_header
+
+_TYPE: Final = b"fraud.v1.DeadLetter"
+_POLL_MS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDeadLetter:
+    offset: int  # in the dead-letter topic
+    letter: DeadLetter
+
+    @property
+    def replayable(self) -> bool:
+        return not self.letter.truncated and not self.letter.redacted
+
+
+def make_dead_letter(record: Record, batch: RecordBatch, rejection: int, contract: ContractSettings) -> DeadLetter:
+    """The dead letter of one record, card numbers blanked, its value cut at the limit."""
+    max_value_bytes = contract.max_record_bytes
+    value, redacted = redact_card_numbers((record.value or b"")[:max_value_bytes])
+    key, key_redacted = redact_card_numbers(record.key or b"")
+    return DeadLetter(
+        reason=Rejection.ValueType(rejection),
+        detail=explain(rejection, contract),
+        topic=batch.tp.topic,
+        partition=batch.tp.partition,
+        offset=record.offset,
+        record_timestamp_ms=record.timestamp,
+        value=value,
+        truncated=len(record.value or b"") > max_value_bytes,
+        redacted=redacted or key_redacted,
+        key=key,
+        traceparent=(read_header(record.headers, TRACEPARENT) or b"").decode("ascii", "replace"),
+    )
+
+
+class DeadLetterSender:
+    """Sends dead letters with the key and id of their origin: a record read again gives the same letter."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, contract: ContractSettings) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._contract = contract
+
+    async def send(self, batch: RecordBatch, rejections: Sequence[tuple[int, int]]) -> None:
+        """Send those of the batch's records that (index, Rejection) names; returns when all are acknowledged."""
+        acknowledgements = []
+        for index, rejection in rejections:
+            letter = make_dead_letter(batch.records[index], batch, rejection, self._contract)
+            headers = [(MESSAGE_TYPE, _TYPE), (SCHEMA_VERSION, b"1")]
+            if letter.traceparent:
+                headers.append((TRACEPARENT, letter.traceparent.encode()))
+            origin = f"{letter.topic}:{letter.partition}:{letter.offset}".encode()
+            acknowledgements.append(
+                await self._producer.send(self._topic, letter.SerializeToString(), key=origin, headers=headers)
+            )
+        for acknowledgement in acknowledgements:
+            await acknowledgement
+
+
+async def read_dead_letters(consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[StoredDeadLetter]:
+    """Every dead letter there is now, oldest first. The consumer is started and has no subscription."""
+    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    consumer.assign(partitions)
+    await consumer.seek_to_beginning(*partitions)
+    ends = await consumer.end_offsets(partitions)
+    left = {partition for partition in partitions if ends[partition] > await consumer.position(partition)}
+    while left:
+        for records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).values():
+            for record in records:
+                yield StoredDeadLetter(record.offset, DeadLetter.FromString(record.value or b""))
+        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+
+
+async def replay_dead_letter(producer: AIOKafkaProducer, stored: StoredDeadLetter) -> None:
+    """Send the original record again to its topic, under its own timestamp, so that it is judged as it was.
+
+    Raises: ValueError where the value was redacted or cut.
+    """
+    letter = stored.letter
+    if not stored.replayable:
+        raise ValueError(f"dead letter {stored.offset} was redacted or cut: send the mended record instead")
+    headers = [(TRACEPARENT, letter.traceparent.encode())] if letter.traceparent else []
+    await producer.send_and_wait(
+        letter.topic,
+        letter.value,
+        key=letter.key or None,
+        timestamp_ms=letter.record_timestamp_ms,
+        headers=headers,
+    )

@@ -1,0 +1,58 @@
+"""What can end or refuse the processor's work, by name.
+
+StreamProcessorError
+├── UnsupportedFaustError      the installed Faust or aiokafka is not the one the transport was written for
+├── StartTimeoutError          the owner did not say in time where to start reading
+├── TopicMissingError          a topic that should be read does not exist
+├── UnsafeTopicError           a topic's settings would lose records or change their meaning silently
+└── SourceBrokenError          log and state contradict each other: nothing may be folded until someone has decided
+    ├── FenceAheadOfLogError   the log ends before what has been applied: an unclean election, or another topic
+    ├── FenceBelowLogError     the log starts after what has been applied: retention overtook the processor
+    ├── HistoryMissingError    no fence, and the start of the log is gone: a first start needs an explicit `init`
+    ├── FetchPositionError     the broker refused the fetch position while running
+    └── TopicReplacedError     a topic was deleted and created again while its old records were being read
+"""
+
+
+class StreamProcessorError(Exception):
+    """Base of every error the stream processor raises on purpose."""
+
+
+class UnsupportedFaustError(StreamProcessorError):
+    pass
+
+
+class StartTimeoutError(StreamProcessorError):
+    pass
+
+
+class TopicMissingError(StreamProcessorError):
+    pass
+
+
+class UnsafeTopicError(StreamProcessorError):
+    pass
+
+
+class SourceBrokenError(StreamProcessorError):
+    """Not curable by retrying: the process must stop and say the way out."""
+
+
+class FenceAheadOfLogError(SourceBrokenError):
+    pass
+
+
+class FenceBelowLogError(SourceBrokenError):
+    pass
+
+
+class HistoryMissingError(SourceBrokenError):
+    pass
+
+
+class FetchPositionError(SourceBrokenError):
+    pass
+
+
+class TopicReplacedError(SourceBrokenError):
+    pass

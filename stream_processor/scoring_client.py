@@ -1,0 +1,85 @@
+"""Asks the scorer for decisions on folded transactions. Their bytes pass through: nothing is parsed on the way."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+import grpc
+import structlog
+from fraud.v1.scoring_pb2 import ScoreBatchResponse, ScoreBatchResult
+
+from feature_service.score_batch import join_score_batch
+
+_METHOD: Final = "/fraud.v1.ScoringService/ScoreBatch"
+_CALL_TIMEOUT_S: Final = 30.0
+_FIRST_BACKOFF_S: Final = 0.05
+_LONGEST_BACKOFF_S: Final = 2.0
+# Not the caller's fault, and not for ever: the same call may go through later.
+_PASSING: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.INTERNAL,
+)
+_SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
+
+log = structlog.get_logger(__name__)
+
+
+class ScoringClient:
+    """One channel to the scorers. Use as an async context manager."""
+
+    def __init__(self, address: str, *, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._channel = grpc.aio.insecure_channel(
+            address,
+            options=[
+                ("grpc.service_config", _SERVICE_CONFIG),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.max_receive_message_length", -1),
+            ],
+        )
+        self._score_batch: Any = self._channel.unary_unary(
+            _METHOD, request_serializer=None, response_deserializer=ScoreBatchResponse.FromString
+        )
+
+    async def __aenter__(self) -> "ScoringClient":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+
+    async def score(
+        self, transactions: Sequence[bytes], traceparents: Sequence[bytes], batch_traceparent: bytes
+    ) -> list[ScoreBatchResult]:
+        """A result for each serialised transaction, in order, decisions and alerts published and acknowledged.
+
+        Tries again, with growing pauses, for as long as the scorer cannot be reached. Raises: grpc.aio.AioRpcError
+        where it refuses the call itself.
+        """
+        results: list[ScoreBatchResult] = []
+        for first in range(0, len(transactions), self._batch_size):
+            end = first + self._batch_size
+            request = join_score_batch(transactions[first:end], traceparents[first:end], batch_traceparent)
+            results += (await self._call(request)).results
+        return results
+
+    async def _call(self, request: bytes) -> ScoreBatchResponse:
+        failures = 0
+        while True:
+            try:
+                response: ScoreBatchResponse = await self._score_batch(request, timeout=_CALL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _PASSING:
+                    raise
+                if failures == 0:
+                    log.warning("scorer unavailable, trying again", code=error.code().name, detail=error.details())
+                pause_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**failures)
+                failures = min(failures + 1, 8)
+                await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - jitter
+            else:
+                return response

@@ -1,0 +1,52 @@
+"""Settings of the stream processor; those of the store and of the contract are `feature_service`'s."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from stream_processor.kafka_connection import KafkaConnection, SaslMechanism, SecurityProtocol
+from telemetry.logs import Level
+
+
+class KafkaSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FRAUD_KAFKA_", frozen=True)
+
+    bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers to start from, host:port, comma-separated.")
+    security_protocol: SecurityProtocol = Field("PLAINTEXT", description="How to talk to the brokers.")
+    sasl_mechanism: SaslMechanism = Field("SCRAM-SHA-512", description="How to log in, with a SASL protocol.")
+    sasl_username: str | None = Field(None, description="User name, with a SASL protocol.")
+    sasl_password: SecretStr | None = Field(None, description="Password, with a SASL protocol; never logged.")
+
+    def connection(self) -> KafkaConnection:
+        return KafkaConnection(
+            bootstrap_servers=tuple(server.strip() for server in self.bootstrap.split(",")),
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.sasl_username,
+            sasl_password=self.sasl_password.get_secret_value() if self.sasl_password else None,
+        )
+
+
+class StreamProcessorSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
+
+    consumer_group: str = Field("fraud-stream-processor", description="Consumer group that the workers share.")
+    transactions_topic: str = Field("transactions", description="Topic of fraud.v1.Transaction.")
+    labels_topic: str = Field("labels", description="Topic of fraud.v1.Label.")
+    dead_letters_topic: str = Field("dead-letters", description="Topic of fraud.v1.DeadLetter.")
+    scorer_address: str = Field(
+        "127.0.0.1:50051",
+        description="gRPC target of the scorers; `dns:///name:port` balances over a headless service.",
+    )
+    max_batch_records: int = Field(2_000, ge=1, description="Most records folded at once, per partition.")
+    score_stream: bool = Field(
+        True,
+        description="Have every authorisation of the stream decided. Off where all payments are scored synchronously.",
+    )
+    score_batch_size: int = Field(256, ge=1, description="Transactions per ScoreBatch call.")
+    initialise: bool = Field(
+        False,
+        description="Accept that a log's start is gone where nothing was applied yet: for the first start on topics "
+        "that existed before, without a backfill.",
+    )
+    sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
+    log_level: Level = Field("info", description="Least severe level logged.")
