@@ -1,0 +1,62 @@
+"""One Redis server, set up as the state's rules ask: nothing evicted, every write in the append-only file."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import redis
+
+from fraudctl.cluster.artefacts import install_line
+from fraudctl.cluster.errors import NotReadyError, ProgramMissingError
+from fraudctl.cluster.ports import HOST
+from fraudctl.cluster.processes import Process, Program
+
+REDIS_AT_LEAST: Final = 7
+PROBE_TIMEOUT_S: Final = 2.0
+
+
+class RedisServer(Process):
+    """Its data is in `directory`: a start after a stop or a crash finds all that was written."""
+
+    def __init__(self, directory: Path, *, port: int) -> None:
+        self.url = f"redis://{HOST}:{port}/0"
+        self._port = port
+        self._data = directory.resolve() / "data"
+        super().__init__(Program("redis", command=self._command, probe=self._probe, ports=(port,)), directory)
+
+    def _command(self) -> tuple[str, ...]:
+        self._data.mkdir(exist_ok=True)
+        # fmt: off
+        return (
+            _redis_server(),
+            "--bind", HOST,
+            "--port", str(self._port),
+            "--dir", str(self._data),
+            "--appendonly", "yes",
+            "--appendfsync", "everysec",
+            "--maxmemory-policy", "noeviction",
+            "--save", "",
+        )
+        # fmt: on
+
+    def _probe(self) -> str:
+        try:
+            with redis.Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT_S) as client:
+                server = client.info("server")
+        except redis.RedisError as error:  # refused, or still loading its file
+            raise NotReadyError(str(error)) from error
+        return f"Redis {server['redis_version']}"
+
+
+def _redis_server() -> str:
+    remedy = install_line("redis-server")
+    path = shutil.which("redis-server")
+    if path is None:
+        raise ProgramMissingError(f"redis-server was not found. {remedy}")
+    answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    version = re.search(r"\bv=(\d+)", answer)
+    if version is None or int(version[1]) < REDIS_AT_LEAST:
+        raise ProgramMissingError(f"{path} is {answer}, and Redis {REDIS_AT_LEAST} or newer is needed. {remedy}")
+    return path

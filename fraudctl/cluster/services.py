@@ -1,0 +1,64 @@
+"""The project's own services, as data: what runs, with which environment, and how it is asked whether it is ready."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from fraudctl.cluster.artefacts import PROJECT
+from fraudctl.cluster.probes import group_joined, grpc_health
+from fraudctl.cluster.processes import Probe, Program
+from fraudctl.cluster.settings import LocalSettings
+
+CONSUMER_GROUP: Final = "fraud-stream-processor"
+
+
+def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[Program, ...]:
+    """In the order they are started in; all can start side by side."""
+    return (
+        _service(
+            "scorer",
+            grpc_health(settings.scorer_address),
+            {**environment, "FRAUD_SCORER_BIND": settings.scorer_address},
+            ports=(settings.scorer_port,),
+        ),
+        _service(
+            "feature_service",
+            grpc_health(settings.features_address),
+            {**environment, "FRAUD_FEATURE_SERVICE_BIND": settings.features_address},
+            ports=(settings.features_port,),
+        ),
+        _service(
+            "stream_processor",
+            group_joined(settings.kafka_bootstrap, CONSUMER_GROUP),
+            {**environment, "FRAUD_CONSUMER_GROUP": CONSUMER_GROUP},
+        ),
+    )
+
+
+def service_environment(
+    settings: LocalSettings, *, redis_url: str, span_endpoint: str, model_directory: Path, id_hash_key_file: Path
+) -> dict[str, str]:
+    """What all of them are told, and a command needs that speaks to them."""
+    return {
+        "FRAUD_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "FRAUD_REDIS_URL": redis_url,
+        "FRAUD_SCORER_ADDRESS": settings.scorer_address,
+        "FRAUD_FEATURE_SERVICE_ADDRESS": settings.features_address,
+        "FRAUD_MODEL_DIR": str(model_directory),
+        "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
+        "OTEL_TRACES_EXPORTER": "zipkin_json",  # Zipkin's server does not take OTLP
+        "OTEL_EXPORTER_ZIPKIN_ENDPOINT": span_endpoint,
+    }
+
+
+def _service(module: str, probe: Probe, environment: Mapping[str, str], ports: tuple[int, ...] = ()) -> Program:
+    name = module.replace("_", "-")
+    return Program(
+        name,
+        command=lambda: (sys.executable, "-m", module),
+        probe=probe,
+        ports=ports,
+        environment={**environment, "OTEL_SERVICE_NAME": name, "PYTHONUNBUFFERED": "1"},
+        working_directory=PROJECT,
+    )

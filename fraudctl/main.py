@@ -1,0 +1,35 @@
+"""The command line: `fraudctl COMMAND`. Each command's module is in `fraudctl.commands`; it is registered here."""
+
+import sys
+
+import typer
+
+from fraudctl.commands import cluster, dead_letters, features, models, repair, scoring
+from fraudctl.errors import UserError
+
+EXIT_USER_ERROR = 2
+
+app = typer.Typer(
+    help="Score payments for fraud: run the local cluster, stream payments through it, train and compare models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they may hold ids and keys
+)
+app.command()(cluster.up)
+app.command()(cluster.down)
+app.command()(cluster.status)
+app.command()(models.train)
+app.command()(models.evaluate)
+app.command()(scoring.score)
+app.add_typer(features.app, name="features")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(repair.repair)
+
+
+def main() -> None:
+    """The entry point: a person's mistake is one line on standard error and exit code 2, never a stack trace."""
+    try:
+        app()
+    except UserError as error:
+        print(f"fraudctl: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)

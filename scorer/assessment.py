@@ -1,0 +1,141 @@
+"""From histories to actions, for any number of payments: features, model, policy. No clock, no network.
+
+One payment and many take the same steps, and models give the same bits one by one, so `Score` and `ScoreBatch` agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from typing import Final
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from feature_service.errors import HistoryFormatError
+from feature_service.online import KeySet, OnlineFeatures
+from feature_service.records import MISSING_INT64
+from scorer.errors import ModelError
+from scorer.policy import Action, Tier
+from scorer.serving import Models, ServedModel
+
+_NOWHERE: Final = -1  # a key's place where there is none
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a decision is made of. `model` and `probability` are None where no model answered."""
+
+    tier: Tier
+    model: ServedModel | None
+    vector: NDArray[np.float64]  # (features,) of that model
+    probability: float | None
+    action: Action
+    rules: tuple[str, ...]  # that hold
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    values: NDArray[np.float64]  # (n, all features)
+    usable: NDArray[np.bool_]  # (n,) whether histories were read, readable and within the horizon
+
+
+class Assessor:
+    """Not for concurrent use by threads: it owns scratch memory."""
+
+    def __init__(self, models: Models, features: OnlineFeatures, *, freshness_limit_ms: int) -> None:
+        """`features`: by a plan of `models.feature_names`."""
+        self.models: Final = models
+        self.features: Final = features
+        self._freshness_limit_ms = freshness_limit_ms
+        places = {name: index for index, name in enumerate(features.plan.names)}
+        self._full_width = len(models.full.scoring.feature_names)
+        self._request_places = [places[name] for name in models.request_only.scoring.feature_names]
+        self._rule_places = [places[name] for name in models.rule_features]
+
+    def vectors(
+        self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None
+    ) -> Vectors:
+        """Features of (n,) DECODED rows; without histories those of the request alone."""
+        if histories is None:
+            nowhere = KeySet([], np.full_like(keys.places, _NOWHERE))
+            return Vectors(self.features.vectors(rows, nowhere, []).values, np.zeros(rows.shape[0], dtype=np.bool_))
+        try:
+            found = self.features.vectors(rows, keys, histories)
+        except HistoryFormatError as error:
+            if rows.shape[0] == 1:
+                log.error("a history cannot be read", error=str(error))
+                return self.vectors(rows, keys, None)
+            # One by one, so that only the payments of that entity go without.
+            each = [self.vectors(rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
+            return Vectors(np.concatenate([one.values for one in each]), np.concatenate([one.usable for one in each]))
+        return Vectors(found.values, found.statuses == 0)
+
+    def assess(self, rows: NDArray[np.void], vectors: Vectors, ages_ms: Sequence[int | None]) -> list[Assessment]:
+        """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
+        models = self.models
+        full = vectors.values[:, : self._full_width]
+        from_full = _probabilities(models.full, full, vectors.usable)
+        missing = np.isnan(from_full)
+        request_only, from_request_only = full, from_full
+        if missing.any():
+            request_only = vectors.values[:, self._request_places]
+            from_request_only = _probabilities(models.request_only, request_only, missing)
+        requests = vectors.values[:, self._rule_places].tolist()
+        assessments = []
+        for index, (p_full, p_request_only, amount_minor, request, age_ms) in enumerate(
+            zip(
+                from_full.tolist(),
+                from_request_only.tolist(),
+                rows["amount_minor"].tolist(),
+                requests,
+                ages_ms,
+                strict=True,
+            )
+        ):
+            model: ServedModel | None
+            probability: float | None
+            if not isnan(p_full):
+                stale = age_ms is not None and age_ms > self._freshness_limit_ms
+                tier = Tier.DEGRADED_STALE if stale else Tier.FULL
+                model, vector, probability = models.full, full[index], p_full
+            elif not isnan(p_request_only):
+                tier, model = Tier.DEGRADED_NO_FEATURES, models.request_only
+                vector, probability = request_only[index], p_request_only
+            else:
+                tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
+            action, rules = models.decider.decide(
+                probability,
+                None if amount_minor == MISSING_INT64 else amount_minor,
+                tier,
+                dict(zip(models.rule_features, request, strict=True)),
+            )
+            assessments.append(Assessment(tier, model, vector, probability, action, rules))
+        return assessments
+
+
+def _of_row(
+    keys: KeySet, histories: Sequence[bytes | None], row: int
+) -> tuple[KeySet, list[bytes | None]]:
+    places = keys.places[row]
+    used = places[places != _NOWHERE].tolist()
+    own = places.copy()
+    own[places != _NOWHERE] = np.arange(len(used))
+    return KeySet([keys.keys[place] for place in used], own[np.newaxis]), [histories[place] for place in used]
+
+
+def _probabilities(
+    model: ServedModel, vectors: NDArray[np.float64], wanted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """(n,); NaN where not wanted, and everywhere if the model refuses."""
+    probabilities = np.full(vectors.shape[0], np.nan)
+    try:
+        if vectors.shape[0] == 1 and wanted[0]:
+            probabilities[0] = model.scoring.probability(vectors[0])
+        elif wanted.any():
+            probabilities[wanted] = model.scoring.probabilities(vectors[wanted])
+    except ModelError as error:
+        log.error("a model gives no answer", model=model.model_name, error=str(error))
+    return probabilities

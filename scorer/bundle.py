@@ -1,0 +1,198 @@
+"""Loads a model bundle, or says why it must not be served."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from feature_service import catalogue
+from feature_service.errors import CatalogueError
+from scorer.calibration import Calibration
+from scorer.errors import (
+    BundleFormatError,
+    BundleHashError,
+    BundleMissingError,
+    BundleModelError,
+    FeatureVersionError,
+    GoldenRowError,
+    ModelError,
+    UnknownFeatureError,
+)
+from scorer.manifest import (
+    BASELINE,
+    CALIBRATION,
+    FILES,
+    FORMAT_VERSION,
+    GOLDEN,
+    MANIFEST,
+    MODEL,
+    POLICY,
+    REQUEST_ONLY,
+    Baseline,
+    Calibrations,
+    Distribution,
+    Golden,
+    GoldenRow,
+    Manifest,
+    Points,
+    model_version,
+    sha256,
+)
+from scorer.model import FastModel
+from scorer.policy import Decider, Policy
+from scorer.reasons import Explainer, Reason
+
+Data = TypeVar("Data", bound=BaseModel)
+
+
+class Model(Protocol):
+    """Log-odds of fraud from feature vectors; many give the same bits as one by one."""
+
+    def predict_one(self, row: NDArray[np.float64]) -> float: ...
+
+    def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+    def contributions(self, rows: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedModel:
+    """Safe to share between threads."""
+
+    feature_names: tuple[str, ...]
+    model: Model
+    calibration: Calibration
+    explainer: Explainer
+
+    def probability(self, vector: NDArray[np.float64]) -> float:
+        """Of one vector (features,)."""
+        return self.calibration.apply(self.model.predict_one(vector))
+
+    def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of (n, features), as (n,); the same bits as one by one."""
+        return self.calibration.apply_many(self.model.predict_many(vectors))
+
+    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+        """At most `limit`, the strongest first. Takes a millisecond or two: contributions are computed for it."""
+        return self.explainer.reasons(vector, self.model.contributions(vector[np.newaxis])[0], limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    manifest: Manifest
+    full: CalibratedModel
+    request_only: CalibratedModel
+    decider: Decider
+    baseline: Baseline
+
+
+def load_bundle(
+    path: Path,
+    *,
+    feature_set_version: Callable[[Sequence[str]], str] = catalogue.feature_set_version,
+    threads_for_many: int = 1,
+) -> Bundle:
+    """The bundle in this folder, verified. Raises: BundleError, one of its kinds for each fault."""
+    manifest = _manifest(path)
+    contents = _verified_contents(path, manifest)
+    _check_features(manifest, feature_set_version)
+    calibrations = _parsed(Calibrations, CALIBRATION, contents)
+    golden = _parsed(Golden, GOLDEN, contents)
+    baseline = _parsed(Baseline, BASELINE, contents)
+    policy = _parsed(Policy, POLICY, contents)
+    if foreign := policy.rule_features - set(manifest.request_feature_names):
+        raise BundleFormatError(f"{POLICY}: rules on what is no request feature here: {', '.join(sorted(foreign))}")
+
+    def assemble(name: str, names: tuple[str, ...], points: Points, rows: tuple[GoldenRow, ...]) -> CalibratedModel:
+        try:
+            model = FastModel(contents[name].decode(errors="replace"), names, threads_for_many=threads_for_many)
+        except ModelError as error:
+            raise BundleModelError(f"{name}: {error}") from error
+        try:
+            calibration = Calibration(points.log_odds, points.probability)
+            explainer = Explainer(names, [_usual(baseline.features.get(feature)) for feature in names])
+        except ValueError as error:
+            raise BundleFormatError(f"{name} of {path}: {error}") from error
+        assembled = CalibratedModel(names, model, calibration, explainer)
+        _check_golden(name, assembled, rows)
+        return assembled
+
+    return Bundle(
+        manifest,
+        assemble(MODEL, manifest.feature_names, calibrations.full, golden.full),
+        assemble(REQUEST_ONLY, manifest.request_feature_names, calibrations.request_only, golden.request_only),
+        Decider(policy),
+        baseline,
+    )
+
+
+def _manifest(path: Path) -> Manifest:
+    if not (path / MANIFEST).is_file():
+        raise BundleMissingError(f"{path} is no model bundle: it has no {MANIFEST}")
+    try:
+        return Manifest.model_validate_json((path / MANIFEST).read_bytes())
+    except ValidationError as error:
+        raise BundleFormatError(f"{MANIFEST} is not of format version {FORMAT_VERSION}: {_first(error)}") from error
+
+
+def _verified_contents(path: Path, manifest: Manifest) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    for name in FILES:
+        if name not in manifest.files or not (path / name).is_file():
+            raise BundleMissingError(f"{path} lacks {name}, or its {MANIFEST} does")
+        contents[name] = (path / name).read_bytes()
+        if sha256(contents[name]) != manifest.files[name]:
+            raise BundleHashError(f"{name} was changed after the bundle was written: its hash is not the manifest's")
+    expected = model_version(manifest.files, manifest.feature_names, manifest.request_feature_names)
+    if manifest.model_version != expected:
+        raise BundleHashError(f"the content has model_version {expected}, the manifest says {manifest.model_version}")
+    return contents
+
+
+def _check_features(manifest: Manifest, feature_set_version: Callable[[Sequence[str]], str]) -> None:
+    try:
+        version = feature_set_version(manifest.feature_names)
+    except CatalogueError as error:
+        raise UnknownFeatureError(f"this code does not have every feature of the bundle: {error}") from error
+    if foreign := [name for name in manifest.request_feature_names if name not in catalogue.REQUEST_FEATURES]:
+        raise UnknownFeatureError(f"no features of the request alone: {', '.join(foreign)}")
+    if version != manifest.feature_set_version:
+        raise FeatureVersionError(
+            f"trained on feature_set_version {manifest.feature_set_version}, this code computes {version}: train anew"
+        )
+
+
+def _parsed(data: type[Data], name: str, contents: Mapping[str, bytes]) -> Data:
+    try:
+        return data.model_validate_json(contents[name])
+    except ValidationError as error:
+        raise BundleFormatError(f"{name}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _usual(distribution: Distribution | None) -> float:
+    return float("nan") if distribution is None or distribution.mean is None else distribution.mean
+
+
+def _check_golden(name: str, model: CalibratedModel, rows: Sequence[GoldenRow]) -> None:
+    try:
+        vectors = np.array([[float.fromhex(value) for value in row.vector] for row in rows])
+        log_odds = model.model.predict_many(vectors).tolist()
+    except (ValueError, ModelError) as error:
+        raise BundleFormatError(f"{GOLDEN}: {error}") from error
+    probabilities = model.probabilities(vectors).tolist()
+    for index, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
+        got = [log_odds[index].hex(), model.model.predict_one(vector).hex()]
+        if got != [row.log_odds] * 2:
+            raise GoldenRowError(f"{name}, golden row {index}: log-odds {got}, {row.log_odds} expected")
+        got = [probabilities[index].hex(), model.probability(vector).hex()]
+        if got != [row.probability] * 2:
+            raise GoldenRowError(f"{name}, golden row {index}: probability {got}, {row.probability} expected")

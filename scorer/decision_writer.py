@@ -1,0 +1,105 @@
+"""Decisions as bytes of the contract. What is added later is appended: protobuf merges messages that are concatenated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
+
+from scorer.assessment import Assessment
+from scorer.budget import Stage
+from scorer.reasons import Reason
+from scorer.serving import Models, ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """Microseconds; for one of many scored together, those of the many."""
+
+    decode_us: int
+    features_us: int
+    model_us: int
+    explanation_us: int
+    total_us: int  # from the call's arrival to its decision
+
+
+class DecisionWriter:
+    """Not for concurrent use by threads: it fills the same message again and again."""
+
+    def __init__(self, models: Models, *, instance: str) -> None:
+        self._policy_version = models.decider.policy_version
+        self._instance = instance
+        self._messages: Final = {
+            id(model): self._message(model) for model in (models.full, models.request_only, None)
+        }
+
+    def brief(
+        self,
+        assessment: Assessment,
+        *,
+        transaction_id: str,
+        request_hash: bytes,
+        trace_id: str,
+        freshness_ms: int | None,
+        decided_at_ms: int,
+        times: StageTimes,
+        reasons: Sequence[Reason],
+        skipped: Sequence[Stage],
+    ) -> bytes:
+        """A Decision without `feature_vector` and `transaction`."""
+        message = self._messages[id(assessment.model)]
+        message.transaction_id = transaction_id
+        message.fraud_probability = 0.0 if assessment.probability is None else assessment.probability
+        message.action = assessment.action.value  # type: ignore[assignment]  # the values are fraud.v1.Action's
+        message.tier = assessment.tier.value  # type: ignore[assignment]  # the values are fraud.v1.Tier's
+        message.request_hash = request_hash
+        message.trace_id = trace_id
+        message.decided_at_ms = decided_at_ms
+        if freshness_ms is None:
+            message.ClearField("freshness_ms")
+        else:
+            message.freshness_ms = freshness_ms
+        latency = message.latency
+        latency.decode_us = times.decode_us
+        latency.features_us = times.features_us
+        latency.model_us = times.model_us
+        latency.explanation_us = times.explanation_us
+        latency.total_us = times.total_us
+        brief = message.SerializeToString()
+        if reasons or skipped:
+            brief += additions(reasons=reasons, skipped=skipped)
+        return brief
+
+    def _message(self, model: ServedModel | None) -> Decision:
+        message = Decision(policy_version=self._policy_version, scorer_instance=self._instance)
+        if model is not None:
+            message.model_name = model.model_name
+            message.model_version = model.model_version
+            message.feature_set_version = model.feature_set_version
+        return message
+
+
+def additions(*, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = ()) -> bytes:
+    """To append to a Decision's bytes."""
+    return Decision(
+        reasons=[
+            ReasonMessage(
+                code=reason.code,
+                words=reason.words,
+                feature=reason.feature,
+                value=reason.value,
+                contribution=reason.contribution,
+            )
+            for reason in reasons
+        ],
+        skipped_stages=skipped,
+    ).SerializeToString()
+
+
+def brief_of(decision: bytes) -> bytes:
+    """A stored Decision without `feature_vector` and `transaction`."""
+    message = Decision.FromString(decision)
+    message.ClearField("feature_vector")
+    message.ClearField("transaction")
+    return message.SerializeToString()

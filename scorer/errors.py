@@ -1,0 +1,53 @@
+"""What can go wrong in the scorer.
+
+ScorerError
+├── ModelError                LightGBM refused a model text or a call
+└── BundleError               a model bundle that must not be served; the message names file and remedy
+    ├── BundleMissingError    the folder or one of its files is not there
+    ├── BundleFormatError     a file that cannot be read as what it should be, or of another format version
+    ├── BundleHashError       a file, or the model's version, is not what the manifest says
+    ├── BundleModelError      a model text that LightGBM refuses, or trained on other features than the manifest's
+    ├── UnknownFeatureError   a feature that this code's catalogue does not have
+    ├── FeatureVersionError   features that this code computes differently from those the model was trained on
+    └── GoldenRowError        a golden row whose probability comes out with other bits
+"""
+
+
+class ScorerError(Exception):
+    """Base of this package's errors."""
+
+
+class ModelError(ScorerError):
+    pass
+
+
+class BundleError(ScorerError):
+    pass
+
+
+class BundleMissingError(BundleError):
+    pass
+
+
+class BundleFormatError(BundleError):
+    pass
+
+
+class BundleHashError(BundleError):
+    pass
+
+
+class BundleModelError(BundleError):
+    pass
+
+
+class UnknownFeatureError(BundleError):
+    pass
+
+
+class FeatureVersionError(BundleError):
+    pass
+
+
+class GoldenRowError(BundleError):
+    pass

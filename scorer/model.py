@@ -1,0 +1,197 @@
+"""LightGBM through its C API: one row in microseconds, the same bits as `lightgbm.Booster.predict`.
+
+The `lightgbm` package itself is not imported (it takes a second and brings pandas); only its shared library is loaded.
+
+Three facts of the library shape this module (c_api.cpp of 4.7 and its issue #6142):
+
+- A single-row "fast config" holds scratch buffers, so each thread has its own.
+- Setting the number of threads changes a global of the process, between the sizing of per-thread buffers and their use.
+  So whatever sets it takes `_THREAD_COUNT`.
+- A contribution predictor rewrites tree depths in the shared booster when it is built. Building a fast config excludes
+  running predictions, `LGBM_BoosterPredictForMat` does not; so contributions go through fast configs only.
+"""
+
+import ctypes
+import importlib.util
+import sys
+import threading
+import weakref
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scorer.errors import ModelError
+
+_FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
+_RAW_SCORE: Final = 1  # C_API_PREDICT_RAW_SCORE
+_CONTRIBUTIONS: Final = 3  # C_API_PREDICT_CONTRIB
+_ALL_ITERATIONS: Final = (0, -1)
+_ROW_MAJOR: Final = 1
+
+_THREAD_COUNT: Final = threading.Lock()
+
+
+class FastModel:
+    """A trained binary model that predicts log-odds. Safe to share between threads.
+
+    Its native memory is released when it, and every thread that predicted with it, is gone.
+    """
+
+    def __init__(self, text: str, feature_names: Sequence[str], *, threads_for_many: int = 1) -> None:
+        """`text`: a model as LightGBM saves it. Raises: ModelError, also where its features are not `feature_names`."""
+        trained_on = _feature_names(text)
+        if trained_on != tuple(feature_names):
+            raise ModelError(f"the model was trained on other features: {_difference(trained_on, feature_names)}")
+        self._booster = _Booster(text, len(trained_on))
+        self._parameters = f"num_threads={threads_for_many} verbosity=-1".encode()
+        self._of_thread = threading.local()
+
+    def predict_one(self, row: NDArray[np.float64]) -> float:
+        """Log-odds of one row of shape (features,); NaN is missing. Holds the interpreter lock throughout."""
+        try:
+            predictor = self._of_thread.raw_score
+        except AttributeError:
+            predictor = self._of_thread.raw_score = _SingleRow(self._booster, _RAW_SCORE, 1)
+        return float(predictor(row)[0])
+
+    def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds of rows of shape (n, features), as (n,); the same bits as one by one."""
+        matrix = np.ascontiguousarray(rows, dtype=np.float64)
+        if matrix.ndim != 2 or matrix.shape[1] != self._booster.feature_count:
+            raise ModelError(f"rows of shape (n, {self._booster.feature_count}) are needed, not {matrix.shape}")
+        out = np.empty(len(matrix), dtype=np.float64)
+        if len(matrix) == 0:
+            return out
+        length = ctypes.c_int64()
+        with _THREAD_COUNT:
+            status = _library().LGBM_BoosterPredictForMat(
+                self._booster.handle, matrix.ctypes.data, _FLOAT64, *matrix.shape, _ROW_MAJOR, _RAW_SCORE,
+                *_ALL_ITERATIONS, self._parameters, ctypes.byref(length), out.ctypes.data,
+            )  # fmt: skip
+        _check(status)
+        return out
+
+    def contributions(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Exact SHAP values of rows (n, features) as (n, features + 1), the expected log-odds last.
+
+        A row of it sums up to the row's log-odds. Takes a millisecond or two a row, without the interpreter lock.
+        """
+        try:
+            predictor = self._of_thread.contributions
+        except AttributeError:
+            width = self._booster.feature_count + 1
+            predictor = self._of_thread.contributions = _SingleRow(self._booster, _CONTRIBUTIONS, width)
+        out = np.empty((len(rows), self._booster.feature_count + 1), dtype=np.float64)
+        for index, row in enumerate(rows):
+            out[index] = predictor(row)
+        return out
+
+
+class _Booster:
+    """Owner of a native booster."""
+
+    def __init__(self, text: str, feature_count: int) -> None:
+        iterations, handle = ctypes.c_int(), ctypes.c_void_p()
+        _check(
+            _library().LGBM_BoosterLoadModelFromString(text.encode(), ctypes.byref(iterations), ctypes.byref(handle))
+        )
+        weakref.finalize(self, _library().LGBM_BoosterFree, handle).atexit = False  # threads may still predict then
+        self.handle = handle
+        self.feature_count = feature_count
+        classes = ctypes.c_int()
+        _check(_library().LGBM_BoosterGetNumClasses(handle, ctypes.byref(classes)))
+        if classes.value != 1:
+            raise ModelError(f"a binary model has one output, this one has {classes.value}")
+
+
+class _SingleRow:
+    """Owner of a native fast config and its buffers. For one thread; the answer is valid until its next call."""
+
+    def __init__(self, booster: _Booster, kind: int, width: int) -> None:
+        handle = ctypes.c_void_p()
+        with _THREAD_COUNT:
+            status = _library().LGBM_BoosterPredictForMatSingleRowFastInit(
+                booster.handle, kind, *_ALL_ITERATIONS, _FLOAT64, booster.feature_count,
+                b"num_threads=1 verbosity=-1", ctypes.byref(handle),
+            )  # fmt: skip
+        _check(status)
+        self._booster = booster  # outlives the config, which points into it
+        weakref.finalize(self, _library().LGBM_FastConfigFree, handle).atexit = False
+        self._row = np.empty(booster.feature_count, dtype=np.float64)
+        self._out = np.empty(width, dtype=np.float64)
+        self._length = ctypes.c_int64()
+        # Giving the interpreter lock away for 5 µs may cost a thread switch to get it back; for a millisecond it pays.
+        library = _library_holding_lock() if kind == _RAW_SCORE else _library()
+        self._call = library.LGBM_BoosterPredictForMatSingleRowFast
+        self._arguments = (
+            handle,
+            ctypes.c_void_p(self._row.ctypes.data),
+            ctypes.byref(self._length),
+            ctypes.c_void_p(self._out.ctypes.data),
+        )
+
+    def __call__(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+        self._row[:] = row  # raises ValueError where the shape differs
+        if self._call(*self._arguments):
+            _check(-1)
+        return self._out
+
+
+def _feature_names(text: str) -> tuple[str, ...]:
+    for line in text.splitlines():
+        if line.startswith("feature_names="):
+            return tuple(line.removeprefix("feature_names=").split(" "))
+        if line.startswith("Tree="):
+            break
+    raise ModelError("not a LightGBM model text: its header has no feature_names")
+
+
+def _difference(trained_on: Sequence[str], expected: Sequence[str]) -> str:
+    if len(trained_on) != len(expected):
+        return f"{len(trained_on)} of them, {len(expected)} expected"
+    index = next(i for i, pair in enumerate(zip(trained_on, expected, strict=True)) if pair[0] != pair[1])
+    return f"{trained_on[index]!r} at position {index}, {expected[index]!r} expected"
+
+
+def _check(status: int) -> None:
+    if status:
+        raise ModelError(f"LightGBM: {_library().LGBM_GetLastError().decode(errors='replace')}")
+
+
+def _path() -> Path:
+    """Of the shared library inside the installed `lightgbm` package, without importing that."""
+    spec = importlib.util.find_spec("lightgbm")
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError("the package lightgbm is not installed")
+    name = "lib_lightgbm.dylib" if sys.platform == "darwin" else "lib_lightgbm.so"
+    return Path(spec.submodule_search_locations[0]) / "lib" / name
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    return _declared(ctypes.CDLL(str(_path())))
+
+
+@cache
+def _library_holding_lock() -> ctypes.CDLL:
+    return _declared(ctypes.PyDLL(str(_path())))
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, integer = ctypes.c_void_p, ctypes.c_int
+    library.LGBM_GetLastError.restype = ctypes.c_char_p
+    library.LGBM_BoosterFree.argtypes = [pointer]
+    library.LGBM_FastConfigFree.argtypes = [pointer]
+    library.LGBM_BoosterPredictForMat.argtypes = [
+        pointer, pointer, integer, ctypes.c_int32, ctypes.c_int32, integer, integer, integer, integer,
+        ctypes.c_char_p, pointer, pointer,
+    ]  # fmt: skip
+    library.LGBM_BoosterPredictForMatSingleRowFastInit.argtypes = [
+        pointer, integer, integer, integer, integer, ctypes.c_int32, ctypes.c_char_p, pointer,
+    ]  # fmt: skip
+    library.LGBM_BoosterPredictForMatSingleRowFast.argtypes = [pointer, pointer, pointer, pointer]
+    return library

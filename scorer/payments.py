@@ -1,0 +1,48 @@
+"""Payments to be decided, as the use case takes them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telemetry.trace_context import TraceContext
+
+
+@dataclass(frozen=True, slots=True)
+class Payments:
+    """n authorisations that the contract accepts. All sequences are of length n."""
+
+    rows: NDArray[np.void]  # (n,) DECODED
+    transactions: Sequence[bytes]  # as received
+    transaction_ids: Sequence[str]
+    parents: Sequence[TraceContext | None]  # spans that sent them
+
+    def slices(self, size: int) -> Iterator["Payments"]:
+        for first in range(0, len(self.transactions), size):
+            end = first + size
+            yield Payments(
+                self.rows[first:end],
+                self.transactions[first:end],
+                self.transaction_ids[first:end],
+                self.parents[first:end],
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    decision: bytes  # a serialised fraud.v1.Decision
+    brief: bytes  # the same without feature_vector and transaction
+    replayed: bool  # stored by an earlier call
+
+
+@dataclass(slots=True)
+class Marks:
+    """When the stages of a call ended, monotonic ns; for one of many scored together, those of the many."""
+
+    arrived_ns: int
+    decoded_ns: int
+    begun_ns: int = 0  # the part of a batch it is in
+    features_ns: int = 0
+    model_ns: int = 0
+    explained_ns: int = 0

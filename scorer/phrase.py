@@ -1,0 +1,46 @@
+"""How a value is said: its place in a sentence, its unit, and what is usual."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isnan
+
+Format = Callable[[float], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """How to speak of one feature. `{}` in a template is the value's place."""
+
+    template: str
+    missing: str
+    format: Format
+    has_usual: bool = True  # a mean over payments says something
+    singular: str = ""  # template for the value 1, where it differs
+    zero: str = ""
+
+    def words(self, value: float, usual: float) -> str:
+        """Of this value, beside the mean that training saw (NaN where it saw none)."""
+        if isnan(value):
+            return self.missing
+        template = {0.0: self.zero, 1.0: self.singular}.get(value) or self.template
+        said = template.format(self.format(value))
+        return said if isnan(usual) or not self.has_usual else f"{said}, {self.format(usual)} usual"
+
+
+def number(value: float) -> str:
+    return f"{value:.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2g}"
+
+
+def money(value: float) -> str:
+    return f"{value:,.2f}"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def duration(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

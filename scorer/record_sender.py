@@ -1,0 +1,120 @@
+"""Sends records to Kafka until every one of them is acknowledged, whatever becomes of brokers meanwhile."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from scorer.publication import Delivery, Record, partition_of
+from telemetry.metrics import Metrics
+
+_BATCH_BYTES: Final = 512 * 1024
+_REQUEST_BYTES: Final = 2 * 1024 * 1024
+_FIRST_BACKOFF_S: Final = 0.1
+_LONGEST_BACKOFF_S: Final = 5.0
+_STOP_S: Final = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class RecordSender:
+    """One idempotent producer, acks=all. It never gives a batch up by itself; one that failed for good, as after a
+    loss of sequence numbers, never recovers: so it is replaced, and what it did not get acknowledged is sent again.
+    """
+
+    def __init__(self, client_arguments: dict[str, object], metrics: Metrics) -> None:
+        """`client_arguments`: of aiokafka's clients, to reach the brokers."""
+        self._client_arguments = client_arguments
+        self._metrics = metrics
+        self._producer: Any = None
+
+    async def start(self, topics: Sequence[str]) -> None:
+        """Raises: KafkaError where no broker can be reached, or a topic does not exist."""
+        self._producer = await self._connect()
+        for topic in topics:
+            await self._producer.partitions_for(topic)
+
+    async def stop(self) -> None:
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            # Without a limit it would wait for brokers that may not come back.
+            await asyncio.wait({asyncio.ensure_future(producer.stop())}, timeout=_STOP_S)
+
+    async def send(self, records: Sequence[Record]) -> list[Delivery]:
+        """Where each was acknowledged. Returns only then."""
+        deliveries: dict[int, Delivery] = {}
+        backoff_s = _FIRST_BACKOFF_S
+        while len(deliveries) < len(records):
+            missing = [index for index in range(len(records)) if index not in deliveries]
+            try:
+                if self._producer is None:
+                    self._producer = await self._connect()
+                await self._attempt(records, missing, deliveries)
+            except (KafkaError, OSError) as error:
+                self._failed([records[index] for index in missing if index not in deliveries], error)
+                await self.stop()
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(_LONGEST_BACKOFF_S, 2 * backoff_s)
+        return [deliveries[index] for index in range(len(records))]
+
+    async def _connect(self) -> Any:
+        producer = AIOKafkaProducer(
+            **self._client_arguments,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=_REQUEST_BYTES,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    async def _attempt(self, records: Sequence[Record], wanted: Sequence[int], done: dict[int, Delivery]) -> None:
+        """Send once; add what was acknowledged to `done`. Raises: KafkaError, the first one, after all were answered."""
+        targets: dict[tuple[str, int], list[int]] = defaultdict(list)
+        counts = {topic: len(await self._producer.partitions_for(topic)) for topic in {r.topic for r in records}}
+        for index in wanted:
+            record = records[index]
+            targets[record.topic, partition_of(record.key, counts[record.topic])].append(index)
+        outcomes = await asyncio.gather(
+            *(self._send_to(target, indices, records, done) for target, indices in targets.items()),
+            return_exceptions=True,
+        )
+        if failure := next((outcome for outcome in outcomes if outcome is not None), None):
+            raise failure
+
+    async def _send_to(
+        self,
+        target: tuple[str, int],
+        indices: Sequence[int],
+        records: Sequence[Record],
+        done: dict[int, Delivery],
+    ) -> None:
+        topic, partition = target
+        first = 0
+        while first < len(indices):
+            batch = self._producer.create_batch()
+            end = first
+            while end < len(indices):
+                record = records[indices[end]]
+                if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+                    break
+                end += 1
+            batch.close()
+            base = (await (await self._producer.send_batch(batch, topic, partition=partition))).offset
+            for place in range(first, end):
+                done[indices[place]] = Delivery(partition, base + place - first)
+            first = end
+
+    def _failed(self, records: Sequence[Record], error: Exception) -> None:
+        log.error("records are not acknowledged, sending them again", records=len(records), error=repr(error))
+        for topic in {record.topic for record in records}:
+            count = sum(record.topic == topic for record in records)
+            self._metrics.add("fraud.publish.failures", count, {"topic": topic, "cause": type(error).__name__})

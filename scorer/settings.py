@@ -1,0 +1,89 @@
+"""Settings of the scorer; those of the store and of the contract are `feature_service`'s."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from scorer.budget import StageShares
+from telemetry.logs import Level
+
+
+class ScorerSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
+
+    scorer_bind: str = Field("127.0.0.1:50051", description="Address the scorer listens on, host:port.")
+    scorer_instance: str = Field(
+        "", description="Name of this process in its decisions; empty stands for the host's name and the process id."
+    )
+    model_dir: Path = Field(description="Folder of the model bundle that is served.")
+
+    score_budget_ms: float = Field(
+        25.0, gt=0, description="Time for one Score whose caller set no deadline of its own, ms."
+    )
+    features_until: float = Field(
+        0.5, gt=0, le=1, description="By which part of the budget the histories must have been read."
+    )
+    explanation_until: float = Field(
+        0.8, gt=0, le=1, description="By which part of the budget an alert's reasons must be computed."
+    )
+    idempotency_until: float = Field(
+        0.9, gt=0, le=1, description="By which part of the budget the decision must be stored for retries."
+    )
+    freshness_limit_ms: int = Field(
+        60_000,
+        gt=0,
+        description="Histories confirmed longer ago than this make a decision DEGRADED_STALE, ms.",
+    )
+    decision_ttl_s: int = Field(
+        172_800, gt=0, description="How long a decision is kept for retries with the same transaction_id, s."
+    )
+    reason_limit: int = Field(5, ge=1, le=20, description="Most features named as reasons of an alert.")
+
+    max_score_calls: int = Field(
+        64, ge=1, description="Score calls in flight; more are refused at once with RESOURCE_EXHAUSTED."
+    )
+    max_batch_calls: int = Field(
+        4, ge=1, description="ScoreBatch calls in flight; more are refused at once with RESOURCE_EXHAUSTED."
+    )
+    batch_slice: int = Field(
+        96,
+        ge=1,
+        description="Transactions of a ScoreBatch scored in one go, before Score calls get their turn.",
+    )
+    max_message_bytes: int = Field(16_777_216, gt=0, description="Longest gRPC request accepted, bytes.")
+    max_connection_age_s: int = Field(
+        600, gt=0, description="Age at which clients are told to connect anew, so that new scorers get their share, s."
+    )
+    drain_ms: int = Field(
+        10_000, ge=0, description="How long after SIGTERM calls and publications may take to finish, ms."
+    )
+
+    decisions_topic: str = Field("decisions", description="Topic of fraud.v1.Decision, keyed by transaction_id.")
+    alerts_topic: str = Field("alerts", description="Topic of fraud.v1.Alert, keyed by transaction_id.")
+    publish_queue: int = Field(
+        20_000,
+        ge=1,
+        description="Decisions of Score that may wait for Kafka; beyond it answers name `publishing` as skipped.",
+    )
+
+    tls_certificate_file: Path | None = Field(
+        None, description="PEM certificate chain of the gRPC servers; without it they speak plain text."
+    )
+    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
+    tls_client_ca_file: Path | None = Field(
+        None, description="PEM authorities that clients' certificates must come from; without it any client may call."
+    )
+    sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
+    log_level: Level = Field("info", description="Least severe level logged.")
+
+    @property
+    def stage_shares(self) -> StageShares:
+        return StageShares(self.features_until, self.explanation_until, self.idempotency_until)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.features_until <= self.explanation_until <= self.idempotency_until:
+            raise ValueError("FRAUD_FEATURES_UNTIL <= FRAUD_EXPLANATION_UNTIL <= FRAUD_IDEMPOTENCY_UNTIL must hold")
+        return self

@@ -1,0 +1,64 @@
+"""What OpenTelemetry's standard variables ask for: which exporters, under which service name.
+
+Unlike the SDK's own start-up, nothing set means nothing exported and no attempt at localhost. How an exporter reaches
+its backend (`OTEL_EXPORTER_OTLP_ENDPOINT`, headers, certificates, batching) the SDK itself reads from the process's
+environment.
+"""
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points, version
+from typing import Final, Literal
+
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
+
+from telemetry.errors import ConfigurationError
+
+Signal = Literal["traces", "metrics"]
+
+DISTRIBUTION: Final = "fraud-scoring-cluster"
+
+_OTLP_BY_PROTOCOL: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
+
+
+def service_resource(service_name: str) -> Resource:
+    """Who exports. `service_name` stands unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES name another.
+
+    Each call in a new process gets its own `service.instance.id`: call it after a fork.
+    """
+    asked = OTELResourceDetector().detect().attributes
+    return Resource.create(
+        {SERVICE_NAME: asked.get(SERVICE_NAME, service_name), SERVICE_VERSION: version(DISTRIBUTION)}
+    )
+
+
+def exporter_classes(signal: Signal, environment: Mapping[str, str]) -> list[type[object]]:
+    """The classes that `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER` names, comma-separated; none by default.
+
+    Raises ConfigurationError for a name that no installed package provides.
+    """
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return []
+    variable = f"OTEL_{signal.upper()}_EXPORTER"
+    names = [name.strip() for name in environment.get(variable, "none").split(",")]
+    return [_load(variable, name, signal, environment) for name in names if name not in ("", "none")]
+
+
+def _load(variable: str, name: str, signal: Signal, environment: Mapping[str, str]) -> type[object]:
+    group = entry_points(group=f"opentelemetry_{signal}_exporter")
+    component = _otlp_component(signal, environment) if name == "otlp" else name
+    found = [entry for entry in group if entry.name == component]
+    if not found:
+        known = ", ".join(sorted({"otlp", "none", *(entry.name for entry in group)}))
+        raise ConfigurationError(f"{variable}={name}: no exporter {component} is installed; there are {known}")
+    exporter = found[0].load()
+    assert isinstance(exporter, type)
+    return exporter
+
+
+def _otlp_component(signal: Signal, environment: Mapping[str, str]) -> str:
+    variables = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+    protocol = next((environment[name].strip() for name in variables if environment.get(name)), "grpc")
+    if protocol not in _OTLP_BY_PROTOCOL:
+        raise ConfigurationError(f"OTLP protocol {protocol} is not known; there are {', '.join(_OTLP_BY_PROTOCOL)}")
+    return _OTLP_BY_PROTOCOL[protocol]

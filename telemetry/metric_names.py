@@ -1,0 +1,110 @@
+"""Every metric with its unit, meaning and labels. Names are typed: a misspelt one fails type checking.
+
+Units are UCUM, as OpenTelemetry asks; durations are in seconds. Labels have few values by construction: an entity or
+transaction id is never one.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Label = Literal[
+    "action",  # APPROVE, CHALLENGE, REVIEW, DECLINE
+    "caller",  # rpc, stream
+    "cause",
+    "model_name",
+    "model_version",
+    "partition",
+    "reason",  # a Rejection's name
+    "stage",
+    "tier",  # FULL, DEGRADED_STALE, DEGRADED_NO_FEATURES, FALLBACK_RULES
+    "topic",
+]
+
+CounterName = Literal[
+    "fraud.alerts.published",
+    "fraud.deadlines.missed",
+    "fraud.decisions.made",
+    "fraud.decisions.replayed",
+    "fraud.fold.batches",
+    "fraud.fold.mismatches",
+    "fraud.fold.resyncs",
+    "fraud.labels.folded",
+    "fraud.publish.failures",
+    "fraud.requests.shed",
+    "fraud.transactions.folded",
+    "fraud.transactions.rejected",
+]
+
+HistogramName = Literal[
+    "fraud.event.visibility",
+    "fraud.features.freshness",
+    "fraud.fold.batch_size",
+    "fraud.fold.duration",
+    "fraud.score.duration",
+    "fraud.score.stage.duration",
+]
+
+GaugeName = Literal[
+    "fraud.consumer.lag",
+    "fraud.model.loaded",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    unit: str
+    description: str
+    labels: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A histogram: `buckets` are upper bounds in `unit`."""
+
+    unit: str
+    description: str
+    buckets: tuple[float, ...]
+    labels: tuple[Label, ...] = ()
+
+
+# From a tenth of a millisecond, finest around the default latency budget of 25 ms, to a timeout's length.
+_LATENCY_S: Final = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0015, 0.0025, 0.004, 0.006, 0.008, 0.01,
+    0.015, 0.02, 0.025, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+# From a pipeline that keeps up to one that was down for a day.
+_AGE_S: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 86_400.0)
+_COUNT: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0)
+
+COUNTERS: Final[dict[CounterName, Metric]] = {
+    "fraud.alerts.published": Metric("{alert}", "Alerts that Kafka acknowledged.", ("action",)),
+    "fraud.deadlines.missed": Metric("{call}", "Answers sent after their caller's deadline.", ("tier",)),
+    "fraud.decisions.made": Metric(
+        "{decision}", "Transactions decided.", ("caller", "tier", "action", "model_name", "model_version")
+    ),
+    "fraud.decisions.replayed": Metric("{decision}", "Retries answered with the stored decision.", ("caller",)),
+    "fraud.fold.batches": Metric("{batch}", "Micro-batches folded into entity histories.", ("topic",)),
+    "fraud.fold.mismatches": Metric("{call}", "Shard writes refused by their fence.", ("cause",)),
+    "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
+    "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
+    "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
+    "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
+    "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
+}
+
+HISTOGRAMS: Final[dict[HistogramName, Distribution]] = {
+    "fraud.event.visibility": Distribution("s", "From a record's timestamp to its being in the features.", _AGE_S),
+    "fraud.features.freshness": Distribution("s", "Age at read of the least fresh history of a decision.", _AGE_S),
+    "fraud.fold.batch_size": Distribution("{record}", "Records in a micro-batch.", _COUNT, ("topic",)),
+    "fraud.fold.duration": Distribution("s", "Folding one micro-batch into Redis.", _LATENCY_S, ("topic",)),
+    "fraud.score.duration": Distribution(
+        "s", "One call, from its bytes to its answer.", _LATENCY_S, ("caller", "tier", "action")
+    ),
+    "fraud.score.stage.duration": Distribution("s", "One stage of a decision.", _LATENCY_S, ("stage",)),
+}
+
+GAUGES: Final[dict[GaugeName, Metric]] = {
+    "fraud.consumer.lag": Metric("{record}", "Records of a partition not yet folded.", ("topic", "partition")),
+    "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+}
