@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from feature_service.catalogue.definitions import HORIZON_MS
 from feature_service.identity import IdKey, IdKeyError
 from feature_service.money import SAMPLE_RATES_FILE
 
@@ -42,10 +43,10 @@ class ContractSettings(BaseSettings):
         300_000, ge=0, description="How far an event time may lie after its record's timestamp, ms."
     )
     retention_ms: int = Field(
-        67 * _DAY_MS,
+        HORIZON_MS + 7 * _DAY_MS,
         gt=0,
-        description="How far an event time may lie before its record's timestamp, ms. The default is the longest "
-        "window with its delay, 60 days, and a week.",
+        description="How far an event time may lie before its record's timestamp, ms. The default is what "
+        "windows reach back to, 37 days, and a week.",
     )
 
     def read_id_key(self) -> IdKey:

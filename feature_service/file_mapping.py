@@ -78,10 +78,14 @@ def parse_mapping(name: str, document: Mapping[str, object]) -> FileMapping:
     for field, column in columns.items():
         _require(field in _FIELDS, f"mapping {name}: [columns] has {field!r}; known are: {', '.join(sorted(_FIELDS))}")
         _require(isinstance(column, str), f"mapping {name}: [columns] {field} must be the name of a column, as text")
-    for field in constants:
-        can_be = sorted(_FIELDS - _COLUMN_ONLY)
+    can_be = sorted(_FIELDS - _COLUMN_ONLY)
+    values: dict[str, str | int] = {}
+    for field, value in constants.items():
         _require(field in can_be, f"mapping {name}: [constants] has {field!r}; known are: {', '.join(can_be)}")
         _require(field not in columns, f"mapping {name}: {field} stands in both [columns] and [constants]")
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise FileError(f"mapping {name}: [constants] {field} must be text or an integer")
+        values[field] = value
     given = {*columns, *constants}
     for field in _REQUIRED:
         _require(field in given, f"mapping {name}: {field} is missing; name its column under [columns]")
@@ -93,7 +97,7 @@ def parse_mapping(name: str, document: Mapping[str, object]) -> FileMapping:
     return FileMapping(
         name=name,
         columns={field: str(column) for field, column in columns.items()},
-        constants={field: value if isinstance(value, int) else str(value) for field, value in constants.items()},
+        constants=values,
         time_unit=_choice(name, document, "time_unit", get_args(TimeUnit)),
         amount_unit=_choice(name, document, "amount_unit", get_args(AmountUnit)),
     )

@@ -1,6 +1,7 @@
 """Records that could not be used, as dead letters: made, sent, listed, and replayed after a repair."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,6 +11,7 @@ from fraud.v1.dead_letter_pb2 import DeadLetter, Rejection
 from feature_service.contract_settings import ContractSettings
 from feature_service.identity import redact_card_numbers
 from feature_service.rejections import explain
+from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.record_batch import Record, RecordBatch
 from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_header
 
@@ -101,3 +103,24 @@ async def replay_dead_letter(producer: AIOKafkaProducer, stored: StoredDeadLette
         timestamp_ms=letter.record_timestamp_ms,
         headers=headers,
     )
+
+
+@asynccontextmanager
+async def dead_letter_consumer(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
+    """A started consumer of no group. Raises: aiokafka's KafkaError where the brokers cannot be reached."""
+    consumer = AIOKafkaConsumer(**connection.client_arguments())
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def replay_producer(connection: KafkaConnection) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**connection.client_arguments(), acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()

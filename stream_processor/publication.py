@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fraud.v1.dead_letter_pb2 import Rejection
 from fraud.v1.decision_pb2 import Action
@@ -21,7 +21,6 @@ from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
 
 _ALERTING = (Action.ACTION_REVIEW, Action.ACTION_DECLINE)
-_SPAN_NAMES: dict[str, SpanName] = {"transactions": "process transactions", "labels": "process labels"}
 
 
 class BatchPublisher:
@@ -36,6 +35,7 @@ class BatchPublisher:
         keep: KeepPolicy,
         metrics: Metrics,
         group: str,
+        span_names: Mapping[str, SpanName],
     ) -> None:
         """Without `scoring`, nothing of the stream is decided."""
         self._dead_letters = dead_letters
@@ -44,6 +44,7 @@ class BatchPublisher:
         self._keep = keep
         self._metrics = metrics
         self._group = group
+        self._span_names = span_names  # by topic
         self._random = random.Random()  # noqa: S311 - ids of spans, not secrets
 
     async def publish(self, folded: FoldedBatch) -> None:
@@ -87,7 +88,7 @@ class BatchPublisher:
         batch, offset_ns = folded.batch, unix_offset_ns()
         attributes = _attributes(batch, self._group)
         self._spans.emit(
-            _SPAN_NAMES[batch.tp.topic],
+            self._span_names[batch.tp.topic],
             context=context,
             parent=None,
             start_ns=folded.fold_start_ns + offset_ns,

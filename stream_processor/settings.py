@@ -29,7 +29,7 @@ class KafkaSettings(BaseSettings):
 class StreamProcessorSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
 
-    consumer_group: str = Field("fraud-stream-processor", description="Consumer group that the workers share.")
+    consumer_group: str = Field("stream-processor", description="Consumer group that the workers share.")
     transactions_topic: str = Field("transactions", description="Topic of fraud.v1.Transaction.")
     labels_topic: str = Field("labels", description="Topic of fraud.v1.Label.")
     dead_letters_topic: str = Field("dead-letters", description="Topic of fraud.v1.DeadLetter.")

@@ -98,6 +98,10 @@ class Worker:
             keep=KeepPolicy(settings.sampled_share),
             metrics=metrics,
             group=settings.consumer_group,
+            span_names={
+                settings.transactions_topic: "process transactions",
+                settings.labels_topic: "process labels",
+            },
         )
         self._service = FoldService(
             store,

@@ -17,7 +17,7 @@ from feature_service.catalogue import feature_set_version
 from feature_service.decoding import TransactionDecoder
 from feature_service.events import EventBatch
 from feature_service.labels import LabelDecoder
-from feature_service.offline.features import iterate_features
+from feature_service.offline.features import OfflineFeatures
 from feature_service.offline.histories import LabelRecords
 from feature_service.offline.identifiers import id_columns
 from feature_service.packing import pack_label
@@ -172,7 +172,8 @@ def _chunks(
     if not wanted.any():
         yield np.empty((0, len(plan.names)))
         return
-    yield from iterate_features(plan, events.rows, events.labels, minor_per_major=minor_per_major, wanted=wanted)
+    features = OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
+    yield from features.iterate(events.rows[wanted])
 
 
 def _ids(ids: pa.Table) -> Sequence[str]:

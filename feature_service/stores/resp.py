@@ -12,8 +12,9 @@ from feature_service.stores.layout import ENTITY_LETTERS, HEADER, RECORD_BYTES, 
 FUNCTION: Final = "fraud_fold_v1"
 _LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
 _FENCE: Final = np.frombuffer(b"}:fence", dtype=np.uint8)
-_KEY_BYTES_AT_MOST: Final = 96
-_CALL_BYTES_AT_MOST: Final = 640
+# Of numbers, hashes, marks and line ends, beside the arguments whose length is known.
+_CALL_NUMBERS_BYTES_AT_MOST: Final = 192
+_GROUP_NUMBERS_BYTES_AT_MOST: Final = 96
 _DOLLAR, _STAR, _ZERO, _COLON, _BRACE, _CR, _LF = b"$*0:}\r\n"
 _FIXED_ARGUMENTS: Final = 9  # after the keys and before the records: see fold.lua
 _FIRST_HEX_LETTER: Final = ord("a") - 10
@@ -21,29 +22,34 @@ _FIRST_HEX_LETTER: Final = ord("a") - 10
 
 def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int) -> memoryview:
     """All calls of the batch, one FCALL a shard, in order."""
-    bound = (
-        batch.shards.shape[0] * _CALL_BYTES_AT_MOST
-        + batch.hashes.shape[0] * (_KEY_BYTES_AT_MOST + 32)
+    command = _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode()))
+    prefix = _bytes(layout.prefix)
+    layout_and_source = _bytes(_bulk(layout.layout_id.encode()) + _bulk(batch.source.encode()))
+    constants = _bytes(
+        b"".join(
+            _bulk(part)
+            for part in (
+                b"%d" % batch.confirmed_at_ms,
+                b"%d" % retention_ms,
+                b"%d" % ttl_s,
+                HEADER,
+                b"%d" % RECORD_BYTES,
+            )
+        )
+    )
+    fixed_bytes = sum(part.shape[0] for part in (command, prefix, _FENCE, layout_and_source, constants))
+    bound = (  # compiled code does not check bounds
+        batch.shards.shape[0] * (fixed_bytes + _CALL_NUMBERS_BYTES_AT_MOST)
+        + batch.hashes.shape[0] * (prefix.shape[0] + _GROUP_NUMBERS_BYTES_AT_MOST)
         + batch.records.nbytes
     )
     out = np.empty(bound, dtype=np.uint8)
     written = _encode(
         out,
-        _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode())),
-        _bytes(layout.prefix),
-        _bytes(_bulk(layout.layout_id.encode()) + _bulk(batch.source.encode())),
-        _bytes(
-            b"".join(
-                _bulk(part)
-                for part in (
-                    b"%d" % batch.confirmed_at_ms,
-                    b"%d" % retention_ms,
-                    b"%d" % ttl_s,
-                    HEADER,
-                    b"%d" % RECORD_BYTES,
-                )
-            )
-        ),
+        command,
+        prefix,
+        layout_and_source,
+        constants,
         batch.shards,
         batch.known,
         batch.new,

@@ -8,6 +8,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ TAIL_LINES: Final = 15
 
 def java() -> str:
     """The `java` of PATH. Raises ProgramMissingError if there is none of version 17 or newer."""
-    remedy = install_line("openjdk-17-jre-headless")
+    remedy = install_line("default-jre-headless")
     path = shutil.which("java")
     if path is None:
         raise ProgramMissingError(f"java was not found, and Kafka needs Java {JAVA_AT_LEAST} or newer. {remedy}")
@@ -71,4 +72,8 @@ def _fetch(pom: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    artefacts()
+    try:
+        java()
+        artefacts()
+    except ClusterError as error:
+        sys.exit(str(error))

@@ -1,0 +1,73 @@
+# What a newcomer runs. `make help` lists it.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup system lock proto check test up down demo bench parity-full
+
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
+BIN := .venv/bin
+PACKAGES := feature_service stream_processor scorer training telemetry fraudctl loadtests
+TYPED := $(PACKAGES) tests protos/*.py
+
+# Programs that must be on PATH, and the Debian packages they come in.
+PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven
+
+help:  ## List the targets.
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: .venv/.installed .local/.fetched  ## Everything that the other targets need; nothing to do when it is there.
+
+.venv/.installed: requirements.lock pyproject.toml
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || \
+		{ echo "Python 3.11 or 3.12 is needed; name one with: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.local/.fetched: pom.xml .venv/.installed | system
+	$(BIN)/python -m fraudctl.cluster.artefacts
+	@touch $@
+
+system:
+	@missing=""; \
+	for pair in $(PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Missing on this machine; install with: sudo apt-get install -y$$missing" >&2; exit 1; \
+	fi; \
+	echo "installing$$missing"; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null
+
+lock: .venv/.installed  ## Write requirements.lock anew from pyproject.toml.
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras \
+		--python-version 3.11 pyproject.toml -o requirements.lock
+
+proto: .venv/.installed  ## Generate Python from protos/.
+	$(BIN)/python protos/generate.py
+
+check: setup  ## Lint, format, types, import rules, freshness of what is generated.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(TYPED)
+	$(BIN)/lint-imports
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/python protos/check_compatibility.py
+
+test: setup  ## All tests, against a real broker and a real Redis.
+	$(BIN)/pytest -m "not slow"
+
+up: setup  ## Start the local cluster and leave it running.
+	$(BIN)/fraudctl up
+
+down:  ## Stop the local cluster.
+	$(BIN)/fraudctl down
+
+demo: setup  ## Stream payments through the whole system and show what it does; INPUT=file.parquet streams that file.
+	$(BIN)/fraudctl demo $(if $(INPUT),--input "$(INPUT)")
+
+bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
+	$(BIN)/python -m loadtests.bench
+
+parity-full: setup  ## Replay a whole data set and count feature values that differ between online and offline.
+	$(BIN)/pytest -m slow -s tests/parity

@@ -1,0 +1,151 @@
+"""Definition skew: features read online, behind a barrier, against the offline result of the same events, bit for bit.
+
+Events go through the real broker, workers and Redis a stretch of time at once. When a stretch is folded, the features
+of every authorisation in it are read from Redis as of its event time and compared with the offline result by bits.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.events import Event, EventBatch
+from feature_service.offline.dataset import DecodedEvents
+from feature_service.offline.features import OfflineFeatures
+from feature_service.online import OnlineFeatures
+from feature_service.records import Kind
+from feature_service.settings import StoreSettings, make_redis_store
+from stream_processor.barrier import wait_until_folded
+from stream_processor.kafka_connection import KafkaConnection
+from stream_processor.publish import EventPublisher
+from stream_processor.record_batch import TopicPartition
+from stream_processor.topic_ids import kafka_client, topic_ids
+
+_STRETCH_MS: Final = 5 * 86_400_000  # reads may lie this far, and no more than a week, behind a history's newest record
+_READ_ROWS: Final = 512
+_EXAMPLES: Final = 10
+_FOLD_TIMEOUT_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Disorder:
+    """What happens to the events on their way: nothing, if not told otherwise."""
+
+    shuffled_within_ms: int = 0
+    duplicate_share: float = 0.0
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Skew:
+    """What the comparison found."""
+
+    rows: int = 0
+    values: int = 0
+    mismatched_values: int = 0
+    mismatched_rows: dict[str, int] = field(default_factory=dict)  # by view
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    rows: NDArray[np.int64]  # of the payments in it, in order of time
+    events: list[Event]  # to publish, in order
+
+
+def stretches(batches: Sequence[EventBatch], disorder: Disorder) -> Iterator[Stretch]:
+    """The events of a data set by consecutive stretches of time; disorder stays within a stretch.
+
+    A stretch holds its payments, and the labels that become known before its last payment.
+    """
+    random = np.random.default_rng(disorder.seed)
+    payments = [event for batch in batches for event in batch.transactions.events("transactions")]
+    labels = sorted(
+        (event for batch in batches for event in batch.labels.events("labels")), key=lambda event: event.timestamp_ms
+    )
+    unordered = np.array([event.timestamp_ms for event in payments], dtype=np.int64)
+    order = np.argsort(unordered, kind="stable")
+    times = unordered[order]
+    first, next_label = 0, 0
+    while first < len(payments):
+        end = int(np.searchsorted(times, times[first] + _STRETCH_MS))
+        sent = order[first:end]
+        if disorder.duplicate_share:
+            copies = random.choice(sent, size=round(len(sent) * disorder.duplicate_share))
+            sent = np.concatenate([sent, copies])
+        if disorder.shuffled_within_ms:
+            arrival = unordered[sent] + random.integers(0, disorder.shuffled_within_ms, size=len(sent))
+            sent = sent[np.argsort(arrival, kind="stable")]
+        events = [payments[index] for index in sent.tolist()]
+        while next_label < len(labels) and labels[next_label].timestamp_ms <= times[end - 1]:
+            events.append(labels[next_label])
+            next_label += 1
+        yield Stretch(order[first:end], events)
+        first = end
+
+
+async def measure(
+    events: DecodedEvents,
+    batches: Sequence[EventBatch],
+    *,
+    online: Mapping[str, OnlineFeatures],
+    offline: Mapping[str, OfflineFeatures],
+    connection: KafkaConnection,
+    store_settings: StoreSettings,
+    contract: ContractSettings,
+    topics: tuple[str, str] = ("transactions", "labels"),
+    disorder: Disorder = Disorder(),
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Skew:
+    """Replay `batches`, whose rows are those of `events`, through workers that run already, and compare each view.
+
+    `on_progress` gets the payments compared so far. Raises: TimeoutError where nothing folds the events.
+    """
+    skew = Skew()
+    done = 0
+    async with (
+        make_redis_store(store_settings, contract, contract.read_id_key()) as store,
+        kafka_client(connection) as client,
+        EventPublisher(connection, transactions_topic=topics[0], labels_topic=topics[1]) as publisher,
+    ):
+        ids = await topic_ids(client, topics)
+        ends: dict[TopicPartition, int] = {}
+        for stretch in stretches(batches, disorder):
+            ends |= (await publisher.publish(stretch.events)).next_offsets
+            sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
+            await wait_until_folded(store, sources, timeout_s=_FOLD_TIMEOUT_S)
+            rows = events.rows[stretch.rows]
+            rows = rows[rows["kind"] == Kind.AUTHORISATION]
+            expected = {view: offline[view].of(rows) for view in online}
+            skew.rows += rows.shape[0]
+            for first in range(0, rows.shape[0], _READ_ROWS):
+                part = slice(first, first + _READ_ROWS)
+                histories: dict[tuple[bytes, ...], list[bytes | None]] = {}  # views mostly need the same
+                for view, features in online.items():
+                    keys = features.keys(rows[part])
+                    if tuple(keys.keys) not in histories:
+                        histories[tuple(keys.keys)] = await store.read(keys.keys)
+                    found = features.vectors(rows[part], keys, histories[tuple(keys.keys)])
+                    assert not found.statuses.any(), "a stretch is longer than what histories keep"
+                    _compare(view, features.plan.names, found.values, expected[view][part], skew)
+            done += len(stretch.rows)
+            on_progress(done)
+    return skew
+
+
+def _compare(
+    view: str, names: Sequence[str], found: NDArray[np.float64], expected: NDArray[np.float64], skew: Skew
+) -> None:
+    differs = found.view(np.int64) != np.ascontiguousarray(expected).view(np.int64)
+    skew.values += differs.size
+    skew.mismatched_values += int(differs.sum())
+    skew.mismatched_rows[view] = skew.mismatched_rows.get(view, 0) + int(differs.any(axis=1).sum())
+    for row, column in zip(*np.nonzero(differs), strict=True):
+        if len(skew.examples) == _EXAMPLES:
+            break
+        skew.examples.append(
+            f"{view} {names[column]}: online {found[row, column]!r}, offline {expected[row, column]!r}"
+        )

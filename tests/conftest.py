@@ -1,0 +1,54 @@
+"""The real servers, started once per session and only if a test asks for them. None is mocked, and none is skipped."""
+
+import secrets
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+import redis
+
+from fraudctl.cluster.kafka import KafkaServer
+from fraudctl.cluster.ports import free_port
+from fraudctl.cluster.redis import RedisServer
+
+
+def pytest_configure() -> None:
+    # As Ctrl-C does: a run that is told to end stops the servers it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a broker shared by the session: each test makes topics of its own (`topic_name`)."""
+    server = KafkaServer(tmp_path_factory.mktemp("kafka"), port=free_port(), controller_port=free_port())
+    try:
+        server.start()
+        yield server.bootstrap
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Of a server shared by the session: a test that writes takes `redis_client` too, which empties it first."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"), port=free_port())
+    try:
+        server.start()
+        yield server.url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of an empty server: no keys, no functions."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        client.function_flush()
+        yield client
+
+
+@pytest.fixture
+def topic_name() -> Callable[[str], str]:
+    """A factory: `topic_name("labels")` is a name that no other test has had."""
+    return lambda purpose: f"{purpose}-{secrets.token_hex(4)}"

@@ -1,0 +1,281 @@
+"""The fold service against a log that is read, lost, rolled back and read again in random order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from feature_service.errors import StoreUnavailable
+from feature_service.stores.fold_batch import FoldBatch
+from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.memory_store import MemoryHistoryStore
+from stream_processor.errors import TopicReplacedError
+from stream_processor.fold_input import FoldInput
+from stream_processor.fold_service import FoldedBatch, FoldService
+from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
+from telemetry.metrics import configure_metrics
+
+TP = TopicPartition("transactions", 0)
+SHARDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+def decode(values: Sequence[bytes | None], timestamps_ms: NDArray[np.int64]) -> FoldInput:
+    """A value is the hashes of its entities; the record carries the time, which is unique."""
+    hashes = np.array([[*(value or b""), 0, 0, 0][:6] for value in values], dtype=np.uint64).reshape(-1, 6)
+    records = np.zeros((len(values), 6, 9), dtype=np.int64)
+    records[:, :, 0] = timestamps_ms[:, np.newaxis]
+    return FoldInput(hashes, records, np.zeros(len(values), dtype=np.int64), np.arange(len(values)))
+
+
+class FlakyStore(MemoryHistoryStore):
+    """Loses answers: of calls applied wholly, partly (some shards), or not at all."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__(StoreLayout(SHARDS, "test"))
+        self._random = random
+        self.faults = 0.0
+        self.saved: dict[str, object] = {}
+
+    async def fold(self, batch: FoldBatch) -> None:
+        if self._random.random() >= self.faults:
+            await super().fold(batch)
+            return
+        cut = self._random.randrange(batch.shards.shape[0] + 1)
+        first = FoldBatch(
+            batch.source,
+            batch.shards[:cut],
+            batch.known[:cut],
+            batch.new[:cut],
+            batch.call_groups[: cut + 1],
+            batch.entities,
+            batch.hashes,
+            batch.group_records,
+            batch.records,
+        )
+        await super().fold(first)
+        raise StoreUnavailable("the answer was lost")
+
+    def save(self) -> None:
+        histories = {key: bytearray(value) for key, value in self._histories.items()}
+        self.saved = {"h": histories, "f": {key: value.copy() for key, value in self._fences.items()}}
+
+    def roll_back(self) -> None:
+        if self.saved:
+            self._histories = {key: bytearray(value) for key, value in self.saved["h"].items()}  # type: ignore[attr-defined]
+            self._fences = {key: value.copy() for key, value in self.saved["f"].items()}  # type: ignore[attr-defined]
+
+    def times(self) -> Counter[tuple[bytes, int]]:
+        """How often each record is in each history."""
+        found: Counter[tuple[bytes, int]] = Counter()
+        for key, value in self._histories.items():
+            for start in range(HEADER_BYTES, len(value), RECORD_BYTES):
+                found[key, int.from_bytes(value[start : start + 8], "little")] += 1
+        return found
+
+
+class Reader:
+    """Plays the transport: one partition, fetched from a position that only a seek changes."""
+
+    def __init__(self, log: list[LogRecord]) -> None:
+        self.log = log
+        self.epoch = 0
+        self.position = 0
+        self.committed: int | None = None
+        self.resyncs = 0
+        self.service: FoldService | None = None
+
+    def current(self, batch: RecordBatch) -> bool:
+        return batch.epoch == self.epoch
+
+    def done(self, tp: TopicPartition, next_offset: int, *, epoch: int) -> None:
+        assert tp == TP
+        if epoch == self.epoch:
+            self.committed = next_offset
+
+    async def logs(self, tps: Collection[TopicPartition]) -> Mapping[TopicPartition, PartitionLog]:
+        return dict.fromkeys(tps, PartitionLog(0, len(self.log), self.committed))
+
+    async def resync(self, tp: TopicPartition, *, epoch: int) -> None:
+        if epoch == self.epoch:
+            self.resyncs += 1
+            await self.start()
+
+    async def start(self) -> None:
+        assert self.service is not None
+        self.epoch += 1
+        positions = await self.service.start_positions(self, {TP: self.epoch})
+        self.position = positions[TP]
+        if self.committed is None:
+            self.committed = self.position
+
+    def fetch(self, count: int) -> RecordBatch | None:
+        records = self.log[self.position : self.position + count]
+        if not records:
+            return None
+        first, self.position = self.position, self.position + len(records)
+        return RecordBatch(
+            tp=TP,
+            epoch=self.epoch,
+            from_offset=first,
+            to_offset=self.position - 1,
+            values=[record.value for record in records],
+            offsets=np.array([record.offset for record in records], dtype=np.int64),
+            timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+            records=records,
+            received_at_ns=0,
+            highwater=len(self.log),
+        )
+
+
+class Published:
+    def __init__(self) -> None:
+        self.offsets: Counter[int] = Counter()
+
+    async def publish(self, folded: FoldedBatch) -> None:
+        await asyncio.sleep(0)
+        self.offsets.update(folded.batch.offsets.tolist())
+
+
+def make_service(store: MemoryHistoryStore, published: Published, topic_id: list[str]) -> FoldService:
+    async def read_topic_ids() -> Mapping[str, str]:
+        return {"transactions": topic_id[0]}
+
+    async def on_failure(error: BaseException) -> None:
+        raise AssertionError from error
+
+    return FoldService(
+        store,
+        {"transactions": decode},
+        published,
+        read_topic_ids=read_topic_ids,
+        initialise=False,
+        on_failure=on_failure,
+        clock_ms=lambda: 1,
+        metrics=configure_metrics("test", {}),
+    )
+
+
+def make_log(random: Random, length: int) -> list[LogRecord]:
+    return [
+        LogRecord(offset, 1000 + offset, None, bytes(random.randrange(9) for _ in range(3))) for offset in range(length)
+    ]
+
+
+def expected(log: Sequence[LogRecord]) -> Counter[tuple[bytes, int]]:
+    layout = StoreLayout(SHARDS, "test")
+    return Counter(
+        (layout.history_key(entity, entity_hash), record.timestamp)
+        for record in log
+        for entity, entity_hash in zip(("customer", "card", "merchant"), record.value or b"", strict=True)
+        if entity_hash
+    )
+
+
+@given(seed=st.integers(0, 2**32))
+async def test_every_record_is_in_its_histories_once_and_published_whatever_fails(seed: int) -> None:
+    random = Random(seed)
+    store, published = FlakyStore(random), Published()
+    reader = Reader(make_log(random, random.randrange(1, 40)))
+    stale: list[RecordBatch] = []
+    service = reader.service = make_service(store, published, ["a"])
+    await reader.start()
+    for _ in range(random.randrange(30)):
+        store.faults = random.choice((0.0, 0.3))
+        action = random.randrange(8)
+        if action <= 2 and (batch := reader.fetch(random.randrange(1, 6))) is not None:
+            stale.append(batch)
+            await service.handle(batch)
+        elif action == 3 and stale:
+            await service.handle(random.choice(stale))  # a batch that was already queued when the position changed
+        elif action == 4:
+            await service.heartbeat()
+        elif action == 5:
+            store.save()
+        elif action == 6:
+            store.roll_back()
+        else:  # a crash: another process, with nothing but the store and what was committed
+            await service.revoked([])
+            service = reader.service = make_service(store, published, ["a"])
+            await reader.start()
+        await asyncio.sleep(0)
+    store.faults = 0.0
+    for _ in range(3):  # a heartbeat finds what no record would
+        await service.heartbeat()
+        while (batch := reader.fetch(5)) is not None:
+            await service.handle(batch)
+    await service.revoked([TP])
+    assert store.times() == expected(reader.log)
+    assert set(published.offsets) == set(range(len(reader.log)))
+    assert reader.committed == len(reader.log)
+
+
+async def test_fold_of_a_zombie_is_refused_and_resynchronises() -> None:
+    random = Random(1)
+    store = FlakyStore(random)
+    log = make_log(random, 20)
+    readers = [Reader(log), Reader(log)]
+    for reader in readers:
+        reader.service = make_service(store, Published(), ["a"])
+        await reader.start()
+    for reader in readers:
+        batch = reader.fetch(10)
+        assert batch is not None
+        assert reader.service is not None
+        await reader.service.handle(batch)
+    assert [reader.resyncs for reader in readers] == [0, 1]
+    assert store.times() == expected(log[:10])
+
+
+async def test_a_batch_that_skips_offsets_is_not_folded() -> None:
+    store = FlakyStore(Random(1))
+    reader = Reader(make_log(Random(1), 20))
+    reader.service = make_service(store, Published(), ["a"])
+    await reader.start()
+    reader.position = 3
+    batch = reader.fetch(5)
+    assert batch is not None
+    await reader.service.handle(batch)
+    assert reader.resyncs == 1
+    assert reader.position == 0
+    assert not store.times()
+
+
+async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied() -> None:
+    store = FlakyStore(Random(1))
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(store, Published(), ["a"])
+    await reader.start()
+    await service.heartbeat()
+    assert store._confirmed == {}
+    batch = reader.fetch(3)
+    assert batch is not None
+    await service.handle(batch)
+    await service.heartbeat()
+    assert (await store.fences("a:0")).tolist() == [2] * SHARDS
+    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [1] * SHARDS
+
+
+async def test_a_topic_made_again_under_its_name_stops_the_worker() -> None:
+    topic_id = ["a"]
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(FlakyStore(Random(1)), Published(), topic_id)
+    await reader.start()
+    topic_id[0] = "b"
+    with pytest.raises(TopicReplacedError, match="deleted and created again"):
+        await service.heartbeat()
