@@ -69,5 +69,5 @@ demo: setup  ## Stream payments through the whole system and show what it does; 
 bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
 	$(BIN)/python -m loadtests.bench
 
-parity-full: setup  ## Replay a whole data set and count feature values that differ between online and offline.
-	$(BIN)/pytest -m slow -s tests/parity
+parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
+	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")

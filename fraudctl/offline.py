@@ -38,7 +38,7 @@ def compute_features(source: Path, *, view: str, output: Path, mapping: str, lab
             read_batches(source, load_mapping(mapping), label_delay_ms=label_delay_ms),
             decoder,
             LabelDecoder(contract, id_key),
-            lambda count: progress.update(reading, completed=count),
+            on_progress=lambda count: progress.update(reading, completed=count),
         )
         wanted = int(events.authorisations.sum())
         progress.update(reading, total=events.rows.shape[0], completed=events.rows.shape[0])

@@ -55,9 +55,7 @@ class Assessor:
         self._request_places = [places[name] for name in models.request_only.scoring.feature_names]
         self._rule_places = [places[name] for name in models.rule_features]
 
-    def vectors(
-        self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None
-    ) -> Vectors:
+    def vectors(self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None) -> Vectors:
         """Features of (n,) DECODED rows; without histories those of the request alone."""
         if histories is None:
             nowhere = KeySet([], np.full_like(keys.places, _NOWHERE))
@@ -116,9 +114,7 @@ class Assessor:
         return assessments
 
 
-def _of_row(
-    keys: KeySet, histories: Sequence[bytes | None], row: int
-) -> tuple[KeySet, list[bytes | None]]:
+def _of_row(keys: KeySet, histories: Sequence[bytes | None], row: int) -> tuple[KeySet, list[bytes | None]]:
     places = keys.places[row]
     used = places[places != _NOWHERE].tolist()
     own = places.copy()
@@ -126,9 +122,7 @@ def _of_row(
     return KeySet([keys.keys[place] for place in used], own[np.newaxis]), [histories[place] for place in used]
 
 
-def _probabilities(
-    model: ServedModel, vectors: NDArray[np.float64], wanted: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def _probabilities(model: ServedModel, vectors: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(n,); NaN where not wanted, and everywhere if the model refuses."""
     probabilities = np.full(vectors.shape[0], np.nan)
     try:

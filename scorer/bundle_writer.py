@@ -1,6 +1,5 @@
 """Writes a model bundle."""
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from scorer.calibration import Calibration
+from scorer.errors import BundleExistsError
 from scorer.manifest import (
     BASELINE,
     CALIBRATION,
@@ -57,8 +57,9 @@ class NewBundle:
     metrics: dict[str, float]
 
 
-def write_bundle(new: NewBundle, *, into: Path, model_card: str) -> Path:
-    """Writes the folder `into`/<model_version> and returns it. What stood there is replaced once all is written."""
+def write_bundle(new: NewBundle, *, into: Path, model_card: str) -> None:
+    """Writes the folder `into`; it appears when all of it is written. Raises: BundleExistsError."""
+    check_free(into)
     files = {
         MODEL: new.full.text.encode(),
         REQUEST_ONLY: new.request_only.text.encode(),
@@ -83,17 +84,19 @@ def write_bundle(new: NewBundle, *, into: Path, model_card: str) -> Path:
         metrics=new.metrics,
         files=hashes,
     )
-    into.mkdir(parents=True, exist_ok=True)
-    target = into / manifest.model_version
-    with tempfile.TemporaryDirectory(dir=into, prefix=".writing-") as temporary:
-        folder = Path(temporary) / target.name
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".writing-") as temporary:
+        folder = Path(temporary) / into.name
         folder.mkdir()
         for name, content in {**files, MANIFEST: _json(manifest)}.items():
             (folder / name).write_bytes(content)
-        if target.exists():
-            shutil.move(target, Path(temporary) / "replaced")
-        folder.rename(target)
-    return target
+        folder.rename(into)
+
+
+def check_free(into: Path) -> None:
+    """Raises: BundleExistsError. A bundle is never written over another: something may be serving that."""
+    if into.exists():
+        raise BundleExistsError(f"{into} is there already: name a folder that is not")
 
 
 def _json(data: BaseModel) -> bytes:

@@ -1,4 +1,4 @@
-"""Decisions as bytes of the contract. What is added later is appended: protobuf merges messages that are concatenated."""
+"""Decisions as bytes of the contract. What is added later is appended: protobuf merges concatenated messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
 from scorer.assessment import Assessment
 from scorer.budget import Stage
+from scorer.policy import Action
 from scorer.reasons import Reason
 from scorer.serving import Models, ServedModel
 
@@ -30,9 +31,7 @@ class DecisionWriter:
     def __init__(self, models: Models, *, instance: str) -> None:
         self._policy_version = models.decider.policy_version
         self._instance = instance
-        self._messages: Final = {
-            id(model): self._message(model) for model in (models.full, models.request_only, None)
-        }
+        self._messages: Final = {id(model): self._message(model) for model in (models.full, models.request_only, None)}
 
     def brief(
         self,
@@ -97,9 +96,9 @@ def additions(*, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = ()) 
     ).SerializeToString()
 
 
-def brief_of(decision: bytes) -> bytes:
-    """A stored Decision without `feature_vector` and `transaction`."""
+def read_back(decision: bytes) -> tuple[bytes, Action]:
+    """Of a stored Decision: it without `feature_vector` and `transaction`, and its action."""
     message = Decision.FromString(decision)
     message.ClearField("feature_vector")
     message.ClearField("transaction")
-    return message.SerializeToString()
+    return message.SerializeToString(), Action(message.action)

@@ -3,6 +3,7 @@
 ScorerError
 ├── ModelError                LightGBM refused a model text or a call
 └── BundleError               a model bundle that must not be served; the message names file and remedy
+    ├── BundleExistsError     a folder to write to that is there already
     ├── BundleMissingError    the folder or one of its files is not there
     ├── BundleFormatError     a file that cannot be read as what it should be, or of another format version
     ├── BundleHashError       a file, or the model's version, is not what the manifest says
@@ -22,6 +23,10 @@ class ModelError(ScorerError):
 
 
 class BundleError(ScorerError):
+    pass
+
+
+class BundleExistsError(BundleError):
     pass
 
 

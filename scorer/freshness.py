@@ -54,5 +54,3 @@ async def watch_freshness(reader: HistoryReader, times: ConfirmedTimes, *, perio
                 log.info("histories can be reached again")
             away = False
         await asyncio.sleep(period_s)
-
-

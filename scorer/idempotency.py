@@ -4,10 +4,9 @@ Pure; `scorer.decision_store` keeps these bytes in Redis, beside the histories a
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
-
-from collections.abc import Sequence
 
 from feature_service.stores.layout import StoreLayout
 

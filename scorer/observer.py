@@ -1,17 +1,95 @@
-"""What is seen of the scorer's work from outside: counts, times, spans, and a log line for what is out of the ordinary."""
+"""What is seen of the scorer's work: counts, times, spans, and a log line for what is out of the ordinary."""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import structlog
 
-from scorer.decision_writer import StageTimes
+from scorer.assessment import Assessment
 from scorer.payments import Marks
 from scorer.policy import Tier
 from scorer.spans import Scored, ScoreSpans
-from telemetry.metrics import Metrics
-from telemetry.metric_names import Label
+from telemetry.metrics import Labels, Metrics
+from telemetry.trace_context import TraceContext
+
+Caller = Literal["rpc", "stream"]
+
+_NS_PER_S: Final = 1_000_000_000
+_MS_PER_S: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
-_US_PER_S = 1_000_000
+
+class Observer:
+    def __init__(self, spans: ScoreSpans, metrics: Metrics) -> None:
+        self._spans = spans
+        self._metrics = metrics
+
+    def counted(self, assessments: Sequence[Assessment], marks: Marks, *, caller: Caller) -> None:
+        """Payments that were decided together."""
+        groups = Counter((each.tier, each.action, each.model) for each in assessments)
+        for (tier, action, model), count in groups.items():
+            labels: Labels = {
+                "caller": caller,
+                "tier": tier.name,
+                "action": action.name,
+                "model_name": model.model_name if model else "",
+                "model_version": model.model_version if model else "",
+            }
+            self._metrics.add("fraud.decisions.made", count, labels)
+        for stage, begun_ns, done_ns in (
+            ("features", marks.begun_ns, marks.features_ns),
+            ("model", marks.features_ns, marks.model_ns),
+            ("explanation", marks.model_ns, marks.explained_ns),
+        ):
+            self._metrics.record("fraud.score.stage.duration", (done_ns - begun_ns) / _NS_PER_S, {"stage": stage})
+
+    def answered(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
+        """One call for one payment."""
+        tier, action = scored.assessment.tier.name, scored.assessment.action.name
+        self._metrics.record(
+            "fraud.score.duration",
+            (ended_ns - marks.arrived_ns) / _NS_PER_S,
+            {"caller": "rpc", "tier": tier, "action": action},
+            exemplar=None if scored.kept_because is None else scored.context,
+        )
+        if scored.freshness_ms is not None:
+            self._metrics.record("fraud.features.freshness", scored.freshness_ms / _MS_PER_S)
+        if scored.deadline_missed:
+            self._metrics.add("fraud.deadlines.missed", 1, {"tier": tier})
+
+    def scored(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
+        """One decision's span and log line, where it gets them; `ended_ns` is monotonic, as the marks are."""
+        self._spans.scored(scored, marks, ended_ns=ended_ns)
+        if scored.alert or scored.assessment.tier is not Tier.FULL:
+            _log(scored)
+
+    def replayed(
+        self,
+        transaction_id: str,
+        context: TraceContext,
+        parent: TraceContext | None,
+        marks: Marks,
+        *,
+        caller: Caller,
+        ended_ns: int,
+    ) -> None:
+        self._metrics.add("fraud.decisions.replayed", 1, {"caller": caller})
+        self._spans.replayed(transaction_id, context, parent, arrived_ns=marks.arrived_ns, ended_ns=ended_ns)
+
+
+def _log(scored: Scored) -> None:
+    assessment = scored.assessment
+    log.info(
+        "alert" if scored.alert else "degraded",
+        transaction_id=scored.transaction_id,
+        trace_id=scored.context.trace_id_hex,
+        model_version=assessment.model.model_version if assessment.model else None,
+        tier=assessment.tier.name,
+        action=assessment.action.name,
+        fraud_probability=assessment.probability,
+        reason_codes=list(scored.reason_codes),
+        skipped_stages=list(scored.skipped),
+        deadline_missed=scored.deadline_missed,
+    )

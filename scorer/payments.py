@@ -32,7 +32,6 @@ class Payments:
 @dataclass(frozen=True, slots=True)
 class Answer:
     decision: bytes  # a serialised fraud.v1.Decision
-    brief: bytes  # the same without feature_vector and transaction
     replayed: bool  # stored by an earlier call
 
 

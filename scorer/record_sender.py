@@ -35,8 +35,12 @@ class RecordSender:
     async def start(self, topics: Sequence[str]) -> None:
         """Raises: KafkaError where no broker can be reached, or a topic does not exist."""
         self._producer = await self._connect()
-        for topic in topics:
-            await self._producer.partitions_for(topic)
+        try:
+            for topic in topics:
+                await self._producer.partitions_for(topic)
+        except KafkaError:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         if self._producer is not None:
@@ -77,7 +81,7 @@ class RecordSender:
         return producer
 
     async def _attempt(self, records: Sequence[Record], wanted: Sequence[int], done: dict[int, Delivery]) -> None:
-        """Send once; add what was acknowledged to `done`. Raises: KafkaError, the first one, after all were answered."""
+        """Send once; add what was acknowledged to `done`. Raises: KafkaError, the first, once all were answered."""
         targets: dict[tuple[str, int], list[int]] = defaultdict(list)
         counts = {topic: len(await self._producer.partitions_for(topic)) for topic in {r.topic for r in records}}
         for index in wanted:

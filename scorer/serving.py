@@ -31,8 +31,10 @@ class Scoring(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
+    """Equal only to itself: decisions are counted by it."""
+
     model_name: str
     model_version: str
     feature_set_version: str

@@ -2,17 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from random import Random
 
 from opentelemetry.trace import SpanKind
 
 from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.payments import Marks
-from scorer.policy import Tier
 from scorer.publication import Delivery, Publication
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
-from telemetry.keep import KeepPolicy
+from telemetry.keep import KeepPolicy, KeepReason
 from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
 
@@ -30,44 +29,37 @@ class Scored:
     freshness_ms: int | None
     reason_codes: Sequence[str]
     skipped: Sequence[Stage]
+    kept_because: KeepReason | None
     deadline_missed: bool
 
 
 class ScoreSpans:
     def __init__(
-        self, emitter: SpanEmitter, keep: KeepPolicy, *, policy_version: str, alerts_topic: str
+        self, emitter: SpanEmitter, keep: KeepPolicy, random: Random, *, policy_version: str, alerts_topic: str
     ) -> None:
         self._emitter = emitter
+        self._random = random
         self._keep = keep
         self._policy_version = policy_version
-        self._alerts_topic: Final = alerts_topic
+        self._alerts_topic = alerts_topic
 
-    def header_context(self, context: TraceContext, assessment: Assessment, *, alert: bool) -> TraceContext:
-        """The span's context for those downstream: sampled if the span is going to be kept."""
-        kept = self._keep.reason(
-            context, failed=False, deadline_missed=False, degraded=assessment.tier is not Tier.FULL, alert=alert
-        )
-        return context if kept is None else context.kept()
+    def keeps(self, context: TraceContext, *, degraded: bool, alert: bool) -> KeepReason | None:
+        """Why this score's span is going to be kept, as far as can be said before its end."""
+        return self._keep.reason(context, failed=False, deadline_missed=False, degraded=degraded, alert=alert)
 
     def scored(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
         """Emit what is kept; `ended_ns` is monotonic, as the marks are."""
-        assessment = scored.assessment
-        reason = self._keep.reason(
-            scored.context,
-            failed=False,
-            deadline_missed=scored.deadline_missed,
-            degraded=assessment.tier is not Tier.FULL,
-            alert=scored.alert,
-        )
-        if reason is None or not self._emitter.enabled:
+        kept_because = "deadline_missed" if scored.deadline_missed else scored.kept_because
+        if kept_because is None or not self._emitter.enabled:
             return
+        assessment = scored.assessment
         attributes: dict[AttributeName, AttributeValue] = {
             "fraud.transaction.id": scored.transaction_id,
             "fraud.action": assessment.action.name,
             "fraud.tier": assessment.tier.name,
             "fraud.alert": scored.alert,
             "fraud.policy.version": self._policy_version,
-            "fraud.kept_because": reason,
+            "fraud.kept_because": kept_because,
             "fraud.deadline.missed": scored.deadline_missed,
         }
         if assessment.model is not None and assessment.probability is not None:
@@ -97,11 +89,11 @@ class ScoreSpans:
             ("score model", marks.features_ns, marks.model_ns),
             ("score explanation", marks.model_ns, marks.explained_ns),
         )
-        for place, (name, start_ns, end_ns) in enumerate(stages):
+        for name, start_ns, end_ns in stages:
             if end_ns > start_ns:
                 self._emitter.emit(
                     name,
-                    context=_stage_context(scored.context, place),
+                    context=scored.context.child(self._random),
                     parent=scored.context,
                     start_ns=start_ns + offset_ns,
                     end_ns=end_ns + offset_ns,
@@ -136,7 +128,7 @@ class ScoreSpans:
         offset_ns = unix_offset_ns()
         self._emitter.emit(
             "send alerts",
-            context=_stage_context(publication.context, _ALERT_PLACE),
+            context=publication.context.child(self._random),
             parent=publication.context,
             start_ns=started_ns + offset_ns,
             end_ns=ended_ns + offset_ns,
@@ -150,13 +142,3 @@ class ScoreSpans:
             },
             kind=SpanKind.PRODUCER,
         )
-
-
-_ALERT_PLACE: Final = 3
-_GOLDEN: Final = 0x9E3779B97F4A7C15  # odd: multiplying by it is one-to-one
-
-
-def _stage_context(score: TraceContext, place: int) -> TraceContext:
-    """Of a span inside the score's: other ids, without asking for randomness."""
-    span_id = (score.span_id * _GOLDEN + place + 1) % (1 << 64)
-    return TraceContext(score.trace_id, span_id or 1, score.sampled)

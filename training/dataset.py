@@ -1,7 +1,8 @@
 """A features file as matrices.
 
-A features file is the parquet that `fraudctl features offline` writes: event_time_ms (int64), customer_id (string), the
-features (float64, missing is null or NaN), is_fraud (bool, null where there is no label), known_at_ms (int64).
+A features file is the parquet that `fraudctl features offline` writes: event_time_ms (int64), customer_id (string),
+the features (float64, missing is null or NaN), is_fraud (bool, null where it is not known), known_at_ms (int64, of the
+label, null where nobody sent one).
 """
 
 from collections.abc import Sequence

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from feature_service import catalogue
 from scorer.bundle import load_bundle
-from scorer.bundle_writer import NewBundle, NewModel, write_bundle
+from scorer.bundle_writer import NewBundle, NewModel, check_free, write_bundle
 from scorer.manifest import Baseline, Lineage, Window
 from scorer.model import FastModel
 from scorer.policy import Decider, Policy, Tier
 from training.baseline import PROBABILITY_EDGES, by_deciles, by_edges
-from training.boosting import PARAMETERS, ROUNDS, fit
+from training.boosting import MAX_BIN_OF_AMOUNTS, PARAMETERS, ROUNDS, fit
 from training.calibrate import fit_calibration
 from training.dataset import Dataset, read_features
 from training.errors import FeaturesFileError
@@ -56,11 +56,12 @@ def train(
     lengths: Lengths = Lengths(),  # noqa: B008  # immutable
     policy: Path = DEFAULT_POLICY,
 ) -> TrainedBundle:
-    """Trains on a features file made for `view` and writes the bundle `into`/<model_version>.
+    """Trains on a features file made for `view` and writes the bundle as the folder `into`.
 
-    The same file, seed and versions give the same bytes. Raises: FeaturesFileError, CatalogueError, ValueError for a
-    policy that is none.
+    The same file, seed and versions give the same bytes. Raises: FeaturesFileError, CatalogueError, BundleExistsError,
+    ValueError for a policy that is none.
     """
+    check_free(into)
     names = catalogue.view(view).names
     request_names = tuple(name for name in names if name in catalogue.REQUEST_FEATURES)
     if not request_names:
@@ -89,15 +90,15 @@ def train(
             calibration=_window(windows.calibration),
             test=_window(windows.test),
             seed=seed,
-            parameters={**PARAMETERS, "num_boost_round": ROUNDS},
+            parameters={**PARAMETERS, "max_bin_of_amounts": MAX_BIN_OF_AMOUNTS, "num_boost_round": ROUNDS},
             code_version=version("fraud-scoring-cluster"),
             libraries={name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
         ),
         metrics=metrics,
     )
-    path = write_bundle(new, into=into, model_card=model_card(new))
-    loaded = load_bundle(path)  # what cannot be served is found here, not at a scorer's start
-    return TrainedBundle(path, loaded.manifest.model_version, loaded.decider.policy_version, metrics)
+    write_bundle(new, into=into, model_card=model_card(new))
+    loaded = load_bundle(into)  # what cannot be served is found here, not at a scorer's start
+    return TrainedBundle(into, loaded.manifest.model_version, loaded.decider.policy_version, metrics)
 
 
 def _fit(names: Sequence[str], fitted_to: Dataset, calibrated_on: Dataset, test: Dataset, seed: int) -> _Fitted:

@@ -54,9 +54,7 @@ def make_workspace(capacity: int) -> Workspace:
     while table_size < 2 * capacity + 4:
         table_size *= 2
     size = capacity + 1
-    return Workspace(
-        members[0], members[1], column(size), column(size), column(size), column(size), column(table_size)
-    )
+    return Workspace(members[0], members[1], column(size), column(size), column(size), column(size), column(table_size))
 
 
 @compiled

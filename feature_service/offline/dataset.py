@@ -25,6 +25,7 @@ from feature_service.plan import Plan
 from feature_service.records import DECODED, ENTITIES, RECORD_WORDS, Kind
 
 _NO_LABEL: Final = np.iinfo(np.int64).max
+_NEVER_MS: Final = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,14 @@ def decode_events(
     batches: Iterable[EventBatch],
     transactions: TransactionDecoder,
     labels: LabelDecoder,
+    *,
+    until_ms: int = _NEVER_MS,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> DecodedEvents:
-    """Judge and decode every message as of its own timestamp. `on_progress` gets the payments read so far."""
+    """Judge and decode every message sent before `until_ms`, as of its own timestamp.
+
+    `on_progress` gets the payments read so far.
+    """
     rows: list[NDArray[np.void]] = []
     ids: list[pa.RecordBatch] = []
     label_records: list[NDArray[np.int64]] = []
@@ -70,12 +76,15 @@ def decode_events(
     for batch in batches:
         payments = batch.transactions
         decoded = transactions.decode_buffer(payments.buffer, payments.starts, payments.lengths, payments.timestamps_ms)
-        accepted = decoded["rejection"] == 0
-        rejected.update(_name(code) for code in decoded["rejection"][~accepted].tolist())
+        sent = payments.timestamps_ms < until_ms
+        accepted = sent & (decoded["rejection"] == 0)
+        rejected.update(_name(code) for code in decoded["rejection"][sent & ~accepted].tolist())
         rows.append(decoded[accepted])
         columns = id_columns(payments.buffer, payments.starts[accepted], payments.lengths[accepted])
         ids.append(pa.RecordBatch.from_pydict(columns))
         for value, timestamp_ms in zip(batch.labels.values(), batch.labels.timestamps_ms.tolist(), strict=True):
+            if timestamp_ms >= until_ms:
+                continue
             label = labels.decode(value, timestamp_ms)
             if isinstance(label, int):
                 rejected[_name(label)] += 1

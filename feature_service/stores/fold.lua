@@ -35,6 +35,7 @@ local function fold(keys, args)
   if string.sub(at, 1, 1) == '!' then return 'OPEN ' .. at end
   if at ~= known then return 'MISMATCH ' .. at end
   if tonumber(new) < tonumber(known) then error('the fence would move back') end
+  if not retention_ms or (tonumber(ttl_s) or 0) < 1 then error('no retention or time to live') end
   if #args - 9 ~= #keys - 1 then error('one run of records for each history key') end
   local lengths = {}
   for i = 2, #keys do

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.errors import FenceMismatch
+from feature_service.errors import FenceMismatch, StoreError
 from feature_service.records import ENTITIES
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER, StoreLayout
@@ -27,12 +27,15 @@ class MemoryHistoryStore:
 
     async def fold(self, batch: FoldBatch) -> None:
         fences = self._shards(self._fences, batch.source, -1)
-        refused: FenceMismatch | None = None
+        refused: StoreError | None = None
         for call, shard in enumerate(batch.shards):
             if fences[shard] != batch.known[call]:
                 refused = refused or FenceMismatch(
                     f"shard {shard} of {batch.source}: planned on {batch.known[call]}, found {fences[shard]}"
                 )
+                continue
+            if batch.new[call] < batch.known[call]:
+                refused = refused or StoreError(f"shard {shard}: the fence would move back")
                 continue
             for group in range(batch.call_groups[call], batch.call_groups[call + 1]):
                 key = self._layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group]))

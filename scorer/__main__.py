@@ -1,0 +1,39 @@
+"""`python -m scorer`: serve the model bundle in FRAUD_MODEL_DIR."""
+
+import asyncio
+import os
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.errors import FeatureError
+from feature_service.settings import StoreSettings
+from scorer.errors import ScorerError
+from scorer.kafka_settings import KafkaSettings
+from scorer.server import run
+from scorer.settings import ScorerSettings
+from telemetry.errors import TelemetryError
+from telemetry.logs import configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Exit: 0 when it was told to stop, 2 for what someone must mend."""
+    configure_logging("scorer", "info")
+    try:
+        settings = ScorerSettings()
+        configure_logging("scorer", settings.log_level)
+        asyncio.run(run(settings, StoreSettings(), ContractSettings(), KafkaSettings(), os.environ))
+    except ValidationError as error:
+        log.critical("cannot serve", error=str(error), kind="settings")
+        sys.exit(2)
+    except (ScorerError, FeatureError, TelemetryError) as error:
+        log.critical("cannot serve", error=str(error), kind=type(error).__name__)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Deciding many payments: assessed in parts, so that other calls get their turn; remembered; published, acknowledged.
+
+The caller tries again, so nothing is skipped here: what cannot be read or stored fails the whole call.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from feature_service.errors import StoreUnavailable
+from scorer.budget import Stage
+from scorer.decision_maker import Assessed, Decided, DecisionMaker, Group
+from scorer.decision_writer import read_back
+from scorer.explaining import Explaining
+from scorer.idempotency import DecisionStore, StoredDecision
+from scorer.observer import Observer
+from scorer.payments import Payments
+from scorer.policy import Tier
+from scorer.publication import Publication
+from scorer.reasons import Reason
+from scorer.use_case import Publisher, Reader
+from telemetry.trace_context import TraceContext
+
+_PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is assessed
+_FEATURES: Final[tuple[Stage, ...]] = ("features",)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    brief: bytes  # a serialised fraud.v1.Decision without feature_vector and transaction
+    replayed: bool  # stored by an earlier call
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Payments read together: those with a decision keep it."""
+
+    group: Group
+    stored: list[StoredDecision | None]  # of each in the group
+    undecided: Group
+    assessed: list[Assessed]  # of the undecided
+
+
+class ScoreMany:
+    """For one event loop."""
+
+    def __init__(
+        self,
+        maker: DecisionMaker,
+        reader: Reader,
+        decisions: DecisionStore,
+        publisher: Publisher,
+        explaining: Explaining,
+        observer: Observer,
+        *,
+        monotonic_ns: Callable[[], int],
+        part_size: int,
+    ) -> None:
+        """`part_size`: payments that are assessed in one go."""
+        self._maker = maker
+        self._reader = reader
+        self._decisions = decisions
+        self._publisher = publisher
+        self._explaining = explaining
+        self._observer = observer
+        self._now_ns = monotonic_ns
+        self._part_size = part_size
+
+    async def score(
+        self, payments: Payments, *, links: Sequence[TraceContext], arrived_ns: int, decoded_ns: int
+    ) -> list[BatchAnswer]:
+        """Answers to (n), in their order, once all are published.
+
+        A payment that has a decision keeps it, whatever its payload was then: an event of the stream tells more than
+        the call that was made before it, such as its outcome. Raises: StoreUnavailable, some being decided perhaps.
+        """
+        gate = asyncio.Semaphore(_PARTS_AT_ONCE)
+
+        async def score_part(some: Payments) -> list[BatchAnswer]:
+            async with gate:
+                part = await self._assess(self._maker.prepare(some, arrived_ns=arrived_ns, decoded_ns=decoded_ns))
+            return await self._settle(part, links)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                parts = [tasks.create_task(score_part(some)) for some in payments.slices(self._part_size)]
+        except ExceptionGroup as failures:
+            if unavailable := failures.subgroup(StoreUnavailable):
+                raise StoreUnavailable(str(unavailable.exceptions[0])) from failures
+            raise
+        return [answer for task in parts for answer in task.result()]
+
+    async def _assess(self, group: Group) -> _Part:
+        values = await self._reader.read(group.all_keys)
+        histories = values[: len(group.keys.keys)]
+        stored = [StoredDecision.decode(value) for value in values[len(histories) :]]
+        undecided = group.only([index for index, found in enumerate(stored) if found is None])
+        return _Part(group, stored, undecided, self._maker.assess(undecided, histories))
+
+    async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
+        undecided, assessed = part.undecided, part.assessed
+        reasons = await self._explain(undecided, assessed)
+        skipped = [_FEATURES if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES else () for each in assessed]
+        decided = self._maker.decide(undecided, assessed, reasons, skipped)
+        earlier = await self._decisions.put_if_absent(
+            undecided.decision_keys, [each.stored.encode() for each in decided]
+        )
+        answers, publications = [], []
+        place = 0  # among the undecided
+        for index, in_store in enumerate(part.stored):
+            found = in_store
+            if found is None:
+                found = StoredDecision.decode(earlier[place])  # of a call that raced, or the same id in this one
+                if found is None:
+                    answers.append(BatchAnswer(decided[place].brief, replayed=False))
+                    publications.append(decided[place].publication)
+                place += 1
+            if found is not None:
+                answer, publication = self._replay(part.group, index, found)
+                answers.append(answer)
+                publications.append(publication)
+        await self._publisher.publish(publications)
+        self._observe(part, decided, reasons, skipped, links)
+        return answers
+
+    def _observe(
+        self,
+        part: _Part,
+        decided: Sequence[Decided],
+        reasons: Sequence[Sequence[Reason]],
+        skipped: Sequence[Sequence[Stage]],
+        links: Sequence[TraceContext],
+    ) -> None:
+        marks, ended_ns = part.undecided.marks, self._now_ns()
+        self._observer.counted([each.assessment for each in part.assessed], marks, caller="stream")
+        for place, assessed in enumerate(part.assessed):
+            if decided[place].kept_because is not None:
+                scored = self._maker.scored(
+                    part.undecided,
+                    place,
+                    assessed,
+                    decided[place],
+                    reasons[place],
+                    skipped[place],
+                    links=links,
+                    deadline_missed=False,
+                )
+                self._observer.scored(scored, marks, ended_ns=ended_ns)
+
+    async def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
+        alerts = [index for index, each in enumerate(assessed) if each.alert]
+        reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
+        if alerts:
+            of_models = await self._explaining.of_models([assessed[index].assessment for index in alerts])
+            for index, of_model in zip(alerts, of_models, strict=True):
+                reasons[index] += of_model
+            group.marks.explained_ns = self._now_ns()
+        return reasons
+
+    def _replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[BatchAnswer, Publication]:
+        brief, action = read_back(stored.decision)
+        transaction_id, context = group.payments.transaction_ids[index], group.contexts[index]
+        self._observer.replayed(
+            transaction_id,
+            context,
+            group.payments.parents[index],
+            group.marks,
+            caller="stream",
+            ended_ns=self._now_ns(),
+        )
+        alert = action in self._maker.alert_actions
+        return BatchAnswer(brief, replayed=True), Publication(
+            transaction_id.encode(), stored.decision, action, alert, context
+        )

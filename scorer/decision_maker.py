@@ -1,0 +1,209 @@
+"""Payments that are decided together: prepared, assessed, and put into words and bytes. No waiting."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from feature_service.online import KeySet
+from feature_service.stores.layout import StoreLayout
+from scorer.assessment import Assessment, Assessor
+from scorer.budget import Stage
+from scorer.decision_writer import DecisionWriter, StageTimes
+from scorer.frames import whole_decision
+from scorer.freshness import ConfirmedTimes
+from scorer.idempotency import StoredDecision, decision_key, request_hash
+from scorer.payments import Marks, Payments
+from scorer.publication import Publication
+from scorer.policy import Tier
+from scorer.reasons import Reason
+from scorer.spans import Scored, ScoreSpans
+from telemetry.keep import KeepReason
+from telemetry.trace_context import TraceContext
+
+_NS_PER_US: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    monotonic_ns: Callable[[], int]
+    unix_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """n payments with what identifies each: its stored decision's key, its payload's hash, its span."""
+
+    payments: Payments
+    keys: KeySet
+    decision_keys: list[bytes]
+    request_hashes: list[bytes]
+    contexts: list[TraceContext]
+    marks: Marks
+
+    @property
+    def all_keys(self) -> list[bytes]:
+        """What is read in one round trip: histories, then decisions."""
+        return [*self.keys.keys, *self.decision_keys]
+
+    def only(self, indices: Sequence[int]) -> "Group":
+        if len(indices) == len(self.contexts):
+            return self
+        payments = self.payments
+        chosen = list(indices)
+        return Group(
+            Payments(
+                payments.rows[chosen],
+                [payments.transactions[i] for i in chosen],
+                [payments.transaction_ids[i] for i in chosen],
+                [payments.parents[i] for i in chosen],
+            ),
+            KeySet(self.keys.keys, self.keys.places[chosen]),
+            [self.decision_keys[i] for i in chosen],
+            [self.request_hashes[i] for i in chosen],
+            [self.contexts[i] for i in chosen],
+            self.marks,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    assessment: Assessment
+    age_ms: int | None  # of the least fresh history
+    alert: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    brief: bytes  # a Decision without feature_vector and transaction
+    stored: StoredDecision
+    publication: Publication
+    kept_because: KeepReason | None  # its span
+
+
+class DecisionMaker:
+    """Not for concurrent use by threads."""
+
+    def __init__(
+        self,
+        assessor: Assessor,
+        writer: DecisionWriter,
+        spans: ScoreSpans,
+        times: ConfirmedTimes,
+        layout: StoreLayout,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._assessor = assessor
+        self._writer = writer
+        self._spans = spans
+        self._times = times
+        self._clock = clock
+        self._random = random
+        self._layout = layout
+        self.alert_actions: Final = assessor.models.decider.alert_actions
+
+    def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
+        marks = Marks(arrived_ns, decoded_ns, begun_ns=self._clock.monotonic_ns())
+        hashes = payments.rows["transaction_hash"].tolist()
+        return Group(
+            payments,
+            self._assessor.features.keys(payments.rows),
+            [decision_key(self._layout, transaction_hash) for transaction_hash in hashes],
+            [request_hash(transaction) for transaction in payments.transactions],
+            [
+                TraceContext.new(self._random) if parent is None else parent.child(self._random)
+                for parent in payments.parents
+            ],
+            marks,
+        )
+
+    def assess(self, group: Group, histories: Sequence[bytes | None] | None) -> list[Assessed]:
+        """`histories`: the values under the group's keys, None where they were not read."""
+        rows = group.payments.rows
+        vectors = self._assessor.vectors(rows, group.keys, histories)
+        group.marks.features_ns = self._clock.monotonic_ns()
+        ages_ms = self._times.ages_ms(rows, self._clock.unix_ms())
+        assessments = self._assessor.assess(rows, vectors, ages_ms)
+        group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
+        return [
+            Assessed(assessment, age_ms, assessment.action in self.alert_actions)
+            for assessment, age_ms in zip(assessments, ages_ms, strict=True)
+        ]
+
+    def decide(
+        self,
+        group: Group,
+        assessed: Sequence[Assessed],
+        reasons: Sequence[Sequence[Reason]],
+        skipped: Sequence[Sequence[Stage]],
+    ) -> list[Decided]:
+        """All of the group; `reasons` and `skipped` (n) of each."""
+        decided_at_ms = self._clock.unix_ms()
+        times = _times(group.marks, self._clock.monotonic_ns())
+        payments = group.payments
+        decided = []
+        for index, (each, transaction_id, transaction, payload_hash, context) in enumerate(
+            zip(
+                assessed,
+                payments.transaction_ids,
+                payments.transactions,
+                group.request_hashes,
+                group.contexts,
+                strict=True,
+            )
+        ):
+            assessment = each.assessment
+            brief = self._writer.brief(
+                assessment,
+                transaction_id=transaction_id,
+                request_hash=payload_hash,
+                trace_id=context.trace_id_hex,
+                freshness_ms=each.age_ms,
+                decided_at_ms=decided_at_ms,
+                times=times,
+                reasons=reasons[index],
+                skipped=skipped[index],
+            )
+            decision = whole_decision(brief, assessment.vector.tobytes(), transaction)
+            kept = self._spans.keeps(context, degraded=assessment.tier is not Tier.FULL, alert=each.alert)
+            header = context if kept is None else context.kept()  # so that those downstream keep theirs
+            publication = Publication(transaction_id.encode(), decision, assessment.action, each.alert, header)
+            decided.append(Decided(brief, StoredDecision(payload_hash, decision), publication, kept))
+        return decided
+
+    def scored(
+        self,
+        group: Group,
+        index: int,
+        assessed: Assessed,
+        decided: Decided,
+        reasons: Sequence[Reason],
+        skipped: Sequence[Stage],
+        *,
+        links: Sequence[TraceContext],
+        deadline_missed: bool,
+    ) -> Scored:
+        return Scored(
+            group.payments.transaction_ids[index],
+            assessed.assessment,
+            assessed.alert,
+            group.contexts[index],
+            group.payments.parents[index],
+            links,
+            assessed.age_ms,
+            [reason.code for reason in reasons],
+            skipped,
+            decided.kept_because,
+            deadline_missed,
+        )
+
+
+def _times(marks: Marks, now_ns: int) -> StageTimes:
+    return StageTimes(
+        decode_us=(marks.decoded_ns - marks.arrived_ns) // _NS_PER_US,
+        features_us=(marks.features_ns - marks.begun_ns) // _NS_PER_US,
+        model_us=(marks.model_ns - marks.features_ns) // _NS_PER_US,
+        explanation_us=(marks.explained_ns - marks.model_ns) // _NS_PER_US,
+        total_us=(now_ns - marks.arrived_ns) // _NS_PER_US,
+    )

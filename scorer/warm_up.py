@@ -1,0 +1,53 @@
+"""Everything a first call would wait for: compiled code, native predictors, connections."""
+
+import asyncio
+import time
+from typing import Final
+
+from fraud.v1.scoring_pb2 import ScoreBatchItem, ScoreBatchRequest, ScoreRequest
+from fraud.v1.transaction_pb2 import CHANNEL_CHIP, Location, Transaction
+
+from scorer.decision_maker import DecisionMaker
+from scorer.explaining import Explaining
+from scorer.requests import RequestReader
+from scorer.use_case import Reader
+
+_BATCH: Final = 2  # one payment alone and several take different code
+
+
+async def warm_up(requests: RequestReader, maker: DecisionMaker, reader: Reader, explaining: Explaining) -> None:
+    """Decide made-up payments, up to their bytes; nothing is stored or published. Raises: StoreUnavailable."""
+    now_ms = time.time_ns() // 1_000_000
+    transaction = _transaction(now_ms)
+    batch = ScoreBatchRequest(items=[ScoreBatchItem(transaction=transaction)] * _BATCH)
+    one = requests.score(ScoreRequest(transaction=transaction).SerializeToString(), now_ms=now_ms, parent=None)
+    many = requests.score_batch(batch.SerializeToString()).payments
+    for payments in (one, many):
+        now_ns = time.monotonic_ns()
+        group = maker.prepare(payments, arrived_ns=now_ns, decoded_ns=now_ns)
+        values = await reader.read(group.all_keys)
+        for histories in (None, values[: len(group.keys.keys)]):
+            assessed = maker.assess(group, histories)
+            reasons = await asyncio.gather(*(explaining.of_model(each.assessment) for each in assessed))
+            maker.decide(group, assessed, reasons, [()] * len(assessed))
+
+
+def _transaction(now_ms: int) -> Transaction:
+    return Transaction(
+        transaction_id="warm-up",
+        event_time_ms=now_ms,
+        customer_id="warm-up",
+        card_id="warm-up",
+        merchant_id="warm-up",
+        terminal_id="warm-up",
+        device_id="warm-up",
+        ip="warm-up",
+        amount_minor=1_000,
+        currency="EUR",
+        mcc=5_411,
+        merchant_country="DE",
+        card_country="FR",
+        channel=CHANNEL_CHIP,
+        location=Location(latitude_microdegrees=0, longitude_microdegrees=0),
+        utc_offset_minutes=0,
+    )

@@ -1,0 +1,190 @@
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from feature_service import catalogue
+from scorer.bundle import load_bundle
+from scorer.bundle_writer import NewBundle
+from scorer.errors import (
+    BundleError,
+    BundleExistsError,
+    BundleFormatError,
+    BundleHashError,
+    BundleMissingError,
+    BundleModelError,
+    FeatureVersionError,
+    GoldenRowError,
+    UnknownFeatureError,
+)
+from scorer.manifest import FILES, MANIFEST, model_version, sha256
+from scorer.policy import Action, Tier
+
+from .conftest import NAMES, REQUEST_NAMES, Trained
+
+
+def change(path: Path, name: str, edit: Callable[[Any], None], *, signed: bool = True) -> None:
+    """Edits a JSON file of a bundle; signed: with its hash in the manifest, as a writer with a fault would leave it."""
+    content = json.loads((path / name).read_text())
+    edit(content)
+    (path / name).write_text(json.dumps(content))
+    if signed:
+        sign(path)
+
+
+def sign(path: Path) -> None:
+    manifest = json.loads((path / MANIFEST).read_text())
+    manifest["files"] = {file: sha256((path / file).read_bytes()) for file in FILES}
+    names = (manifest["feature_names"], manifest["request_feature_names"])
+    manifest["model_version"] = model_version(manifest["files"], *names)
+    (path / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_what_is_written_is_loaded(bundle_path: Path, new_bundle: NewBundle, model: Trained) -> None:
+    bundle = load_bundle(bundle_path)
+    files = bundle.manifest.files
+    assert bundle.manifest.model_version == model_version(files, NAMES, REQUEST_NAMES)
+    assert bundle.manifest.feature_set_version == catalogue.feature_set_version(NAMES)
+    assert (bundle.full.feature_names, bundle.request_only.feature_names) == (NAMES, REQUEST_NAMES)
+    assert bundle.full.calibration == new_bundle.full.calibration
+    assert bundle.decider.decide(None, 100, Tier.FALLBACK_RULES, {"amount": 900.0}) == (Action.REVIEW, ("large",))
+    assert bundle.baseline == new_bundle.baseline
+    assert bundle.manifest.lineage == new_bundle.lineage
+    expected = new_bundle.full.calibration.apply_many(model.booster.predict(model.rows, raw_score=True))
+    assert bundle.full.probabilities(model.rows).tolist() == expected.tolist()
+    assert [bundle.full.probability(row) for row in model.rows[:50]] == expected[:50].tolist()
+
+
+def test_reasons_come_from_the_model_and_the_baseline(bundle_path: Path, model: Trained) -> None:
+    bundle = load_bundle(bundle_path)
+    suspect = model.rows[int(np.argmax(bundle.full.probabilities(model.rows)))]
+    reasons = bundle.full.reasons(suspect, limit=3)
+    assert len(reasons) == 3
+    assert [reason.contribution for reason in reasons] == sorted((r.contribution for r in reasons), reverse=True)
+    assert all(reason.code == reason.feature.upper() and reason.feature in NAMES for reason in reasons)
+
+
+def test_loading_takes_less_than_a_second(bundle_path: Path) -> None:
+    start = time.process_time()
+    load_bundle(bundle_path)
+    assert time.process_time() - start < 1.0
+
+
+def test_a_folder_without_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleMissingError, match="no model bundle"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle_path: Path, name: str) -> None:
+    (bundle_path / name).unlink()
+    with pytest.raises(BundleMissingError, match=name):
+        load_bundle(bundle_path)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_file_is_named(bundle_path: Path, name: str) -> None:
+    (bundle_path / name).write_bytes((bundle_path / name).read_bytes() + b" ")
+    with pytest.raises(BundleHashError, match=name):
+        load_bundle(bundle_path)
+
+
+def test_another_format_version_is_refused(bundle_path: Path) -> None:
+    change(bundle_path, MANIFEST, lambda manifest: manifest.update(format_version=2), signed=False)
+    with pytest.raises(BundleFormatError, match=r"format version 1.*format_version"):
+        load_bundle(bundle_path)
+
+
+def test_a_model_version_that_is_not_the_contents_is_refused(bundle_path: Path) -> None:
+    change(bundle_path, MANIFEST, lambda manifest: manifest.update(model_version="0" * 12), signed=False)
+    with pytest.raises(BundleHashError, match="the manifest says 000000000000"):
+        load_bundle(bundle_path)
+
+
+def test_features_that_are_computed_differently_now_are_refused(bundle_path: Path) -> None:
+    with pytest.raises(FeatureVersionError, match="this code computes of-another-kernel"):
+        load_bundle(bundle_path, feature_set_version=lambda names: "of-another-kernel")
+
+
+def test_a_feature_that_the_catalogue_lacks_is_named(bundle_path: Path) -> None:
+    change(bundle_path, MANIFEST, lambda manifest: manifest["feature_names"].__setitem__(3, "moon_phase"))
+    with pytest.raises(UnknownFeatureError, match="moon_phase"):
+        load_bundle(bundle_path)
+
+
+def test_a_request_feature_that_needs_histories_is_named(bundle_path: Path) -> None:
+    change(bundle_path, MANIFEST, lambda manifest: manifest["request_feature_names"].append("customer_count_1d"))
+    with pytest.raises(UnknownFeatureError, match="request alone: customer_count_1d"):
+        load_bundle(bundle_path)
+
+
+def test_a_model_trained_on_other_features_is_refused(bundle_path: Path) -> None:
+    (bundle_path / "model.txt").write_bytes((bundle_path / "request_only.txt").read_bytes())
+    sign(bundle_path)
+    with pytest.raises(BundleModelError, match=r"model\.txt.*other features"):
+        load_bundle(bundle_path)
+
+
+def test_a_model_text_that_is_none_is_refused(bundle_path: Path) -> None:
+    (bundle_path / "request_only.txt").write_bytes(b"\xff\xfe")
+    sign(bundle_path)
+    with pytest.raises(BundleModelError, match=r"request_only\.txt"):
+        load_bundle(bundle_path)
+
+
+def test_a_calibration_that_falls_is_refused(bundle_path: Path) -> None:
+    change(bundle_path, "calibration.json", lambda both: both["full"]["probability"].reverse())
+    with pytest.raises(BundleFormatError, match="never decrease"):
+        load_bundle(bundle_path)
+
+
+def test_a_rule_on_a_feature_that_needs_histories_is_refused(bundle_path: Path) -> None:
+    def edit(policy: Any) -> None:
+        policy["rules"][0]["when"][0]["feature"] = "customer_count_1d"
+
+    change(bundle_path, "policy.json", edit)
+    with pytest.raises(BundleFormatError, match="customer_count_1d"):
+        load_bundle(bundle_path)
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "policy.json", "golden.json", "baseline.json"])
+def test_content_of_another_shape_is_refused(bundle_path: Path, name: str) -> None:
+    change(bundle_path, name, lambda content: content.update(surprise=1))
+    with pytest.raises(BundleFormatError, match=f"{name}: surprise"):
+        load_bundle(bundle_path)
+
+
+@pytest.mark.parametrize("part", ["full", "request_only"])
+@pytest.mark.parametrize("what", ["log_odds", "probability"])
+def test_a_golden_row_that_is_off_by_one_bit_is_refused(bundle_path: Path, part: str, what: str) -> None:
+    def edit(golden: Any) -> None:
+        value = float.fromhex(golden[part][7][what])
+        golden[part][7][what] = float(np.nextafter(value, np.inf)).hex()
+
+    change(bundle_path, "golden.json", edit)
+    with pytest.raises(GoldenRowError, match="golden row 7"):
+        load_bundle(bundle_path)
+
+
+def test_a_golden_row_of_another_width_is_refused(bundle_path: Path) -> None:
+    change(bundle_path, "golden.json", lambda golden: golden["full"][0]["vector"].pop())
+    with pytest.raises(BundleFormatError, match=r"golden\.json"):
+        load_bundle(bundle_path)
+
+
+def test_every_fault_is_a_bundle_error() -> None:
+    faults = {
+        BundleExistsError,
+        BundleFormatError,
+        BundleHashError,
+        BundleMissingError,
+        BundleModelError,
+        FeatureVersionError,
+        GoldenRowError,
+        UnknownFeatureError,
+    }
+    assert faults == set(BundleError.__subclasses__())
