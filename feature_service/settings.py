@@ -18,6 +18,8 @@ from feature_service.stores.redis_store import RedisHistoryStore
 from telemetry.logs import Level
 
 _DAY_S: Final = 86_400
+# So large that no time exceeds it.
+_ANY_TIME_MS: Final = 2**62
 
 
 class StoreSettings(BaseSettings):
@@ -88,6 +90,11 @@ def make_online_features(plan: Plan, layout: StoreLayout, contract: ContractSett
         minor_per_major=10 ** currency_exponents()[contract.base_currency],
         slack_ms=_slack_ms(contract),
     )
+
+
+def timeless(contract: ContractSettings) -> ContractSettings:
+    """The same, but for no limits on event times: for what was judged when it came, and is looked at again."""
+    return contract.model_copy(update={"future_allowance_ms": _ANY_TIME_MS, "retention_ms": _ANY_TIME_MS})
 
 
 def _slack_ms(contract: ContractSettings) -> int:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from fraudctl.commands import cluster, dead_letters, features, models, repair, scoring
+from fraudctl.commands import cluster, configuration, dead_letters, demo, events, features, models, repair, scoring
 from fraudctl.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -18,12 +18,16 @@ app = typer.Typer(
 app.command()(cluster.up)
 app.command()(cluster.down)
 app.command()(cluster.status)
+app.command()(demo.demo)
+app.command()(events.simulate)
+app.command()(events.replay)
 app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(scoring.score)
 app.add_typer(features.app, name="features")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
+app.command()(configuration.configuration)
 
 
 def main() -> None:

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from feature_service.freshness import ConfirmedTimes
 from feature_service.online import KeySet
 from feature_service.stores.layout import StoreLayout
 from scorer.assessment import Assessment, Assessor
 from scorer.budget import Stage
 from scorer.decision_writer import DecisionWriter, StageTimes
 from scorer.frames import whole_decision
-from scorer.freshness import ConfirmedTimes
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
-from scorer.publication import Publication
 from scorer.policy import Tier
+from scorer.publication import Publication
 from scorer.reasons import Reason
 from scorer.spans import Scored, ScoreSpans
 from telemetry.keep import KeepReason
@@ -101,6 +101,7 @@ class DecisionMaker:
         self._clock = clock
         self._random = random
         self._layout = layout
+        self._entities = list(assessor.features.plan.entities)
         self.alert_actions: Final = assessor.models.decider.alert_actions
 
     def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
@@ -123,7 +124,7 @@ class DecisionMaker:
         rows = group.payments.rows
         vectors = self._assessor.vectors(rows, group.keys, histories)
         group.marks.features_ns = self._clock.monotonic_ns()
-        ages_ms = self._times.ages_ms(rows, self._clock.unix_ms())
+        ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
         assessments = self._assessor.assess(rows, vectors, ages_ms)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
         return [

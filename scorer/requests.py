@@ -16,14 +16,13 @@ from feature_service.money import RateTable
 from feature_service.records import Kind
 from feature_service.rejections import explain
 from feature_service.score_batch import split_score_batch
+from feature_service.settings import timeless
 from scorer import frames
 from scorer.errors import ScorerError
 from scorer.payments import Payments
 from telemetry.trace_context import TraceContext
 
 _AUTHORISATION: Final = int(Kind.AUTHORISATION)
-# Far enough that no time is refused, near enough that the decoder's arithmetic holds.
-_ANY_TIME_MS: Final = 2**62
 
 
 class RefusedError(ScorerError):
@@ -48,8 +47,7 @@ class RequestReader:
         self._decoder = TransactionDecoder(contract, rates, id_key)
         # Items of a batch were judged against their records' timestamps by the caller. The time of this call says
         # nothing about them: a replay must be judged as the first time.
-        timeless = contract.model_copy(update={"future_allowance_ms": _ANY_TIME_MS, "retention_ms": _ANY_TIME_MS})
-        self._batch_decoder = TransactionDecoder(timeless, rates, id_key)
+        self._batch_decoder = TransactionDecoder(timeless(contract), rates, id_key)
 
     def score(self, request: bytes, *, now_ms: int, parent: TraceContext | None) -> Payments:
         """Of a serialised ScoreRequest. Raises: RefusedError."""

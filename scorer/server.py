@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreUnavailable
+from feature_service.freshness import ConfirmedTimes, watch_freshness
 from feature_service.grpc_server import GrpcServer, TlsFiles, until_told_to_stop
 from feature_service.money import RateTable
 from feature_service.plan import make_plan
@@ -26,7 +27,6 @@ from scorer.decision_maker import Clock, DecisionMaker
 from scorer.decision_store import RedisDecisionStore
 from scorer.decision_writer import DecisionWriter
 from scorer.explaining import Explaining
-from scorer.freshness import ConfirmedTimes, watch_freshness
 from scorer.kafka_settings import KafkaSettings
 from scorer.observer import Observer
 from scorer.publication import Topics
@@ -107,7 +107,7 @@ async def run(
             make_online_features(plan, store.layout, contract),
             freshness_limit_ms=settings.freshness_limit_ms,
         )
-        times = ConfirmedTimes(plan.entities)
+        times = ConfirmedTimes()
         watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
         stack.callback(watching.cancel)
         writer = DecisionWriter(models, instance=settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}")

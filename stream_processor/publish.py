@@ -35,7 +35,11 @@ _METADATA_TIMEOUT_S: Final = 10.0
 
 
 class NotDeliveredError(StreamProcessorError):
-    """The broker refused or did not acknowledge a batch: some of the events are in the log, and some are not."""
+    """The broker refused or did not acknowledge a batch: some of the events are in the log, and some are not.
+
+    The publisher is spent: the client has counted the lost batch, so the broker would refuse what follows as out of
+    sequence. Make another one.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from typing import Final
 
 REDACTED: Final = "[card number]"
 
-# No longer run of digits: a part of a longer number is not a card number.
+# A part of a longer run of digits is not a card number. Printed groups are 4-4-4-4 and so on, or 4-6-5.
 _CANDIDATE: Final = re.compile(
-    r"(?<!\d)(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{5})(?!\d)", re.ASCII
+    r"(?<!\d)(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1(?:\d{4}\1\d{1,3}|\d{1,7})|\d{4}([ -])\d{6}\2\d{4,5})(?!\d)",
+    re.ASCII,
 )
 
 

@@ -90,7 +90,7 @@ WORLDS: Final = SMALL_WORLDS | LARGE_WORLDS
 
 
 def questions(world: World, random: Random) -> list[Payment]:
-    """The world's own question among others: transactions of its log as they came in, and their entities at some time."""
+    """The world's own question among others: transactions of its log as they came in, and reads of their entities."""
     others = [
         replace(
             payment,

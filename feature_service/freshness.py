@@ -19,20 +19,21 @@ log = structlog.get_logger(__name__)
 class ConfirmedTimes:
     """When each shard was last confirmed. Not known until the store was asked, and while no source is being folded."""
 
-    def __init__(self, entities: Sequence[int]) -> None:
-        """`entities`: indices of those whose histories are read."""
-        self._entities = list(entities)
+    def __init__(self) -> None:
         self._confirmed_at_ms: NDArray[np.int64] | None = None
 
     def update(self, confirmed_at_ms: NDArray[np.int64] | None) -> None:
         """(S,) by shard, 0 where it never was; None where nothing is known."""
         self._confirmed_at_ms = confirmed_at_ms
 
-    def ages_ms(self, rows: NDArray[np.void], now_ms: int) -> list[int | None]:
-        """(n,) of DECODED rows: the age of the least fresh shard that each one's histories lie in, None: not known."""
-        if self._confirmed_at_ms is None or not self._entities:
+    def ages_ms(self, rows: NDArray[np.void], entities: Sequence[int], now_ms: int) -> list[int | None]:
+        """(n,) of DECODED rows: the age of the least fresh shard that each one's histories lie in, None: not known.
+
+        `entities`: indices of those whose histories are read.
+        """
+        if self._confirmed_at_ms is None or not entities:
             return [None] * rows.shape[0]
-        hashes = rows["entity_hash"][:, self._entities]
+        hashes = rows["entity_hash"][:, entities]
         shards = (hashes % np.uint64(self._confirmed_at_ms.shape[0])).astype(np.int64)
         confirmed = np.where(hashes == 0, _NEVER, self._confirmed_at_ms[shards]).min(axis=1)
         return [max(0, now_ms - at_ms) if 0 < at_ms < _NEVER else None for at_ms in confirmed.tolist()]

@@ -1,0 +1,31 @@
+"""`python -m feature_service`: serve features to those who ask by name."""
+
+import asyncio
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.errors import FeatureError
+from feature_service.server import run
+from feature_service.settings import FeatureServiceSettings, StoreSettings
+from telemetry.logs import configure_logging
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    """Exit: 0 when it was told to stop, 2 for what someone must mend."""
+    configure_logging("feature-service", "info")
+    try:
+        settings = FeatureServiceSettings()
+        configure_logging("feature-service", settings.log_level)
+        asyncio.run(run(settings, StoreSettings(), ContractSettings()))
+    except (ValidationError, FeatureError) as error:
+        log.critical("cannot serve", error=str(error), kind=type(error).__name__)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

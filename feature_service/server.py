@@ -1,0 +1,48 @@
+"""The FeatureService as a process: its parts put together, served, and taken down in order."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.decoding import TransactionDecoder
+from feature_service.freshness import watch_freshness
+from feature_service.grpc_server import GrpcServer, TlsFiles, until_told_to_stop
+from feature_service.lookup import FeatureLookup
+from feature_service.money import RateTable
+from feature_service.servicer import SERVICE, FeatureServicer
+from feature_service.settings import FeatureServiceSettings, StoreSettings, make_redis_store, timeless
+
+_FRESHNESS_PERIOD_S: Final = 1.0
+_MAX_MESSAGE_BYTES: Final = 1_048_576
+_MAX_CONNECTION_AGE_S: Final = 600
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: FeatureServiceSettings, store_settings: StoreSettings, contract: ContractSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises: FeatureError for what someone must mend."""
+    id_key = contract.read_id_key()
+    rates = RateTable.load(contract.rates_file, contract.base_currency)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(make_redis_store(store_settings, contract, id_key))
+        lookup = FeatureLookup(store, contract, id_key)
+        watching = asyncio.create_task(watch_freshness(store, lookup.times, period_s=_FRESHNESS_PERIOD_S))
+        stack.callback(watching.cancel)
+        servicer = FeatureServicer(lookup, TransactionDecoder(timeless(contract), rates, id_key), contract)
+        server = GrpcServer(
+            SERVICE,
+            servicer.handler(),
+            bind=settings.feature_service_bind,
+            tls=TlsFiles(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file),
+            max_message_bytes=_MAX_MESSAGE_BYTES,
+            max_connection_age_s=_MAX_CONNECTION_AGE_S,
+        )
+        await server.start()
+        log.info("serving", bind=settings.feature_service_bind)
+        try:
+            await until_told_to_stop()
+        finally:
+            await server.stop(drain_s=settings.feature_service_drain_ms / 1_000)

@@ -1,0 +1,144 @@
+"""The fetching side, in a thread of its own: whole batches, from where their owner said, marked with their epoch."""
+# ruff: noqa: SLF001 - knowing the internals of Faust and aiokafka is what this package is for
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from aiokafka.errors import OffsetOutOfRangeError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from stream_processor.errors import FetchPositionError
+from stream_processor.record_batch import Record, RecordBatch, TopicPartition
+
+_SOON_S: Final = 0.01  # how often to look whether a partition may be read again
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
+    """Fetches in a thread of its own, where epochs and positions change together. `_…` methods run in that thread."""
+
+    epochs: dict[TopicPartition, int]  # written in the thread, read anywhere; never reset, so never seen twice
+    _reading: dict[TopicPartition, tuple[object, int]]  # what may be read: its assignment and next offset
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.epochs = {}
+        self._reading = {}
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        # Faust hard-codes 1,500 ms; a seek of a quiet partition takes effect only when the fetch in flight is answered.
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.transport.settings.fetch_max_wait_ms
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's
+        max_records: int | None = None,
+    ) -> dict[TP, RecordBatch]:
+        # Faust yields each record by itself, at about 80 µs. Partitions between `invalidate` and `seek` are not read:
+        # aiokafka would give them out from its own idea of a position.
+        assignment = self._assignment_of(consumer)
+        readable = {tp for tp in active_partitions if self._may_read(tp, assignment)}
+        if not readable:
+            await asyncio.sleep(_SOON_S)
+            return {}
+        if len(readable) < len(active_partitions):
+            timeout = _SOON_S  # the others come back any moment, and this call would not see them
+        try:
+            fetched = await super()._fetch_records(consumer, readable, timeout=timeout, max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            raise FetchPositionError(
+                f"the broker has no longer, or not yet, the offset to read next: {error.args[0]}; its log was deleted, "
+                "truncated or replaced: check the topic, then rebuild the state by a backfill"
+            ) from error
+        received_at_ns = time.monotonic_ns()
+        batches = {}
+        for tp in readable:
+            # While this waited, another assignment or a seek may have come: then the position is not what was read.
+            if not self._may_read(tp, self._assignment_of(consumer)):
+                continue
+            assignment, from_offset = self._reading[tp]
+            next_offset = assignment.state_value(tp).position  # type: ignore[attr-defined]  # aiokafka is untyped
+            if next_offset > from_offset:  # without records too: the log may have offsets that hold none
+                self._reading[tp] = (assignment, next_offset)
+                batches[tp] = _record_batch(
+                    TopicPartition(tp.topic, tp.partition),
+                    fetched.get(tp, []),
+                    epoch=self.epochs[tp],
+                    from_offset=from_offset,
+                    to_offset=next_offset - 1,
+                    received_at_ns=received_at_ns,
+                    highwater=consumer.highwater(tp),
+                )
+        return batches
+
+    @staticmethod
+    def _assignment_of(consumer: Any) -> object:
+        subscription = consumer._subscription.subscription
+        return None if subscription is None else subscription.assignment
+
+    def _may_read(self, tp: TopicPartition, assignment: object) -> bool:
+        reading = self._reading.get(tp)
+        return reading is not None and reading[0] is assignment
+
+    async def invalidate(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Begin a new epoch of each: what was fetched is stale, and nothing is fetched until `seek_epoch`."""
+        return await self.call_thread(self._invalidate, set(tps))  # type: ignore[no-any-return]
+
+    def _invalidate(self, tps: set[TopicPartition]) -> dict[TopicPartition, int]:
+        for tp in tps:
+            self._reading.pop(tp, None)
+            self.epochs[tp] = self.epochs.get(tp, 0) + 1
+        return {tp: self.epochs[tp] for tp in tps}
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)  # the main loop finishes and commits
+        self._invalidate(revoked)
+
+    async def seek_epoch(self, positions: Mapping[TopicPartition, int], epochs: Mapping[TopicPartition, int]) -> None:
+        """Read on from `positions`, where the epoch is still the one given. Raises IllegalStateError: not assigned."""
+        await self.call_thread(self._seek_epoch, positions, epochs)
+
+    def _seek_epoch(self, positions: Mapping[TopicPartition, int], epochs: Mapping[TopicPartition, int]) -> None:
+        consumer = self._ensure_consumer()
+        for tp, epoch in epochs.items():
+            if self.epochs[tp] == epoch:
+                consumer.seek(tp, positions[tp])
+                self._reading[tp] = (self._assignment_of(consumer), positions[tp])
+
+    async def committed(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int | None]:
+        return await self.call_thread(self._committed, list(tps))  # type: ignore[no-any-return]
+
+    async def _committed(self, tps: list[TopicPartition]) -> dict[TopicPartition, int | None]:
+        consumer = self._ensure_consumer()
+        return dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+
+
+def _record_batch(
+    tp: TopicPartition,
+    records: list[Record],
+    *,
+    epoch: int,
+    from_offset: int,
+    to_offset: int,
+    received_at_ns: int,
+    highwater: int,
+) -> RecordBatch:
+    return RecordBatch(
+        tp=tp,
+        epoch=epoch,
+        from_offset=from_offset,
+        to_offset=to_offset,
+        values=[record.value for record in records],
+        offsets=np.array([record.offset for record in records], dtype=np.int64),
+        timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+        records=records,
+        received_at_ns=received_at_ns,
+        highwater=highwater,
+    )

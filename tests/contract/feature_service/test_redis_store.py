@@ -1,0 +1,195 @@
+"""What Redis adds to the contract: layouts, open fences, times to live, trimming, and values that are no histories.
+
+Card c lies in shard c % 4.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import redis
+
+from feature_service.catalogue import view
+from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
+from feature_service.errors import LayoutMismatch, ShardOpen, StoreError
+from feature_service.plan import make_plan
+from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.redis_store import RedisHistoryStore
+from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
+from tests.oracle.folds import fold_of, heartbeat_of, record
+from tests.oracle.kernel_calls import kernel_vectors
+from tests.oracle.payments import Payment, histories_of
+
+NOTHING = (-1, -1, -1, -1)
+NOW_MS = 1_700_000_000_000
+
+
+@pytest.fixture
+async def store(redis_url: str, redis_client: redis.Redis, layout: StoreLayout) -> AsyncIterator[RedisHistoryStore]:
+    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as opened:
+        yield opened
+
+
+def everything(client: redis.Redis) -> dict[bytes, object]:
+    """All keys with their values, and nothing that only time changes."""
+    found: dict[bytes, object] = {}
+    for key in client.scan_iter():
+        assert isinstance(key, bytes)
+        is_hash = client.type(key) == b"hash"
+        found[key] = client.hgetall(key) if is_hash else client.dump(key)
+    return found
+
+
+@pytest.mark.parametrize("other", [{"shard_count": 2}, {"key_fingerprint": "ffffffff"}])
+async def test_another_layout_is_told_and_writes_nothing(
+    store: RedisHistoryStore, redis_url: str, redis_client: redis.Redis, other: dict[str, object]
+) -> None:
+    await store.fold(fold_of([(card, record(card)) for card in range(1, 5)], known=NOTHING, new=7))
+    before = everything(redis_client)
+    layout = replace(store.layout, **other)  # type: ignore[arg-type]
+    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as stranger:
+        with pytest.raises(LayoutMismatch, match="4-0a1b2c3d-1"):
+            await stranger.fold(fold_of([(1, record(9))], known=[-1] * layout.shard_count, new=9, source="t"))
+        with pytest.raises(LayoutMismatch, match="use the same settings, or another generation"):
+            await stranger.fences("s")
+    assert everything(redis_client) == before
+
+
+async def test_an_open_fence_stops_until_it_is_repaired(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
+    redis_client.hset(store.layout.fence_key(1), "s", "!5")  # what a fold that broke off leaves
+    before = everything(redis_client)
+    with pytest.raises(ShardOpen, match=r"shard 1: run `fraudctl repair`"):
+        await store.fences("s")
+    for batch in (fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6), heartbeat_of([(1, 5, 6)])):
+        with pytest.raises(ShardOpen):
+            await store.fold(batch)
+    assert everything(redis_client) == before
+
+    assert await store.repair() == 1
+    assert (await store.fences("s")).tolist() == [-1, 5, 5, -1]
+    await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
+    assert await store.repair() == 0
+
+
+async def test_histories_expire_long_after_their_last_record_and_fences_never(
+    store: RedisHistoryStore, redis_client: redis.Redis
+) -> None:
+    key, fence = store.layout.history_key("card", 1), store.layout.fence_key(1)
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    assert redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+    redis_client.expire(key, 100)
+    await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
+    assert redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+    assert redis_client.ttl(fence) == -1
+
+
+async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    """A card of 40 payments a day over 90 days, folded by the day, with arrival shuffled within it."""
+    draw = np.random.default_rng(1)
+    plan = make_plan(view("production").names)
+    key = store.layout.history_key("card", 1)
+    everything_folded = np.empty((0, 9), dtype=np.int64)
+    lengths = []
+    for day in range(90):
+        payments = [
+            Payment(
+                transaction=1 + int(draw.integers(0, 2**40)),
+                time_ms=NOW_MS + day * DAY_MS + int(draw.integers(0, DAY_MS)),
+                amount_minor=int(draw.integers(1, 10_000)),
+                entities={"card": 1, "terminal": int(draw.integers(1, 5))},
+            )
+            for _ in range(40)
+        ]
+        new = histories_of(payments)[1, 1]
+        everything_folded = np.concatenate([everything_folded, new])
+        await store.fold(fold_of([(1, words) for words in new], known=(day - 1,) * 4, new=day))
+        (value,) = await store.read([key])
+        assert value is not None
+        kept = np.frombuffer(value, dtype=np.int64, offset=HEADER_BYTES).reshape(-1, 9)
+        oldest_ms = everything_folded[:, 0].max() - RETENTION_MS
+        expected = everything_folded[np.isin(everything_folded[:, 1], kept[:, 1])]
+        assert np.array_equal(kept, expected), "in the order of arrival, nothing changed"
+        dropped = everything_folded[~np.isin(everything_folded[:, 1], kept[:, 1])]
+        assert (dropped[:, 0] < oldest_ms).all()
+        lengths.append(kept.shape[0])
+        asked = Payment(
+            transaction=0,
+            time_ms=int(everything_folded[:, 0].max()) - (RETENTION_MS - HORIZON_MS),
+            entities={"card": 1},
+        )
+        read, _ = kernel_vectors(plan, [asked], {(1, 1): kept})
+        assert read.tobytes() == kernel_vectors(plan, [asked], {(1, 1): everything_folded})[0].tobytes()
+    assert max(lengths) <= 40 * 47, "44 days are kept, and at most what comes between two looks"
+    assert redis_client.ttl(key) > 0
+    assert (await store.fences("s"))[1] == 89
+
+
+@pytest.mark.parametrize("wrong", ["list", "other bytes", "cut record"])
+async def test_a_value_that_is_no_history_stops_its_shard_before_anything_is_written(
+    store: RedisHistoryStore, redis_client: redis.Redis, wrong: str
+) -> None:
+    await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
+    key = store.layout.history_key("card", 5)
+    if wrong == "list":
+        redis_client.rpush(key, "x")
+    else:
+        redis_client.set(key, b"x" if wrong == "other bytes" else HEADER + bytes(RECORD_BYTES - 1))
+    before = everything(redis_client)
+    batch = fold_of([(1, record(11)), (5, record(12)), (9, record(13)), (2, record(21))], known=(5, 5, 5, 5), new=6)
+    with pytest.raises(StoreError, match="shard 1: "):
+        await store.fold(batch)
+    after = everything(redis_client)
+    assert {name: value for name, value in after.items() if b"{1}" in name} == {
+        name: value for name, value in before.items() if b"{1}" in name
+    }
+    assert (await store.fences("s")).tolist() == [-1, 5, 6, -1], "the other shard took its records"
+
+
+@pytest.mark.parametrize("arguments", [{"history_ttl_s": 0}, {"history_ttl_s": -1}])
+async def test_a_time_to_live_that_redis_would_refuse_is_refused_before_anything_is_written(
+    store: RedisHistoryStore, redis_url: str, redis_client: redis.Redis, arguments: dict[str, int]
+) -> None:
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    before = everything(redis_client)
+    careless = RedisHistoryStore(
+        redis_url, store.layout, retention_ms=RETENTION_MS, history_ttl_s=arguments["history_ttl_s"]
+    )
+    async with careless:
+        with pytest.raises(StoreError, match="time to live"):
+            await careless.fold(fold_of([(5, record(11))], known=(5, 5, 5, 5), new=6))
+    assert everything(redis_client) == before
+
+
+def mget_calls(client: redis.Redis) -> int:
+    stats = client.info("commandstats")
+    return int(stats.get("cmdstat_mget", {"calls": 0})["calls"])
+
+
+async def test_readers_that_come_together_share_round_trips(
+    store: RedisHistoryStore, redis_client: redis.Redis
+) -> None:
+    await store.fold(fold_of([(card, record(card)) for card in range(1, 9)], known=NOTHING, new=5))
+    keys = [store.layout.history_key("card", card) for card in range(1, 9)]
+    before = mget_calls(redis_client)
+    answers = await asyncio.gather(*(store.read([key]) for key in keys * 10))
+    assert mget_calls(redis_client) - before <= 2
+    assert answers == [[HEADER + record(card).tobytes()] for card in range(1, 9)] * 10
+
+
+async def test_a_reader_that_gives_up_disturbs_nobody(store: RedisHistoryStore) -> None:
+    await store.fold(fold_of([(card, record(card)) for card in range(1, 9)], known=NOTHING, new=5))
+    keys = [store.layout.history_key("card", card) for card in range(1, 9)]
+    for waited in range(4):
+        readers = [asyncio.create_task(store.read([key])) for key in keys]
+        for _ in range(waited):
+            await asyncio.sleep(0)
+        for reader in readers[::2]:
+            reader.cancel()
+        answers = await asyncio.gather(*readers, return_exceptions=True)
+        for card, answer in enumerate(answers, start=1):
+            if card % 2 == 0:
+                assert answer == [HEADER + record(card).tobytes()]
+        assert await store.read([keys[0]]) == [HEADER + record(1).tobytes()]

@@ -1,0 +1,152 @@
+"""A worker process for the fault tests: folds offsets, not payments, into a SQLite file with fences as in Redis.
+
+Run as a program: fold_worker.py BOOTSTRAP TOPIC DATABASE [FAULT]
+"""
+
+import asyncio
+import logging
+import sqlite3
+import sys
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from stream_processor.kafka_connection import KafkaConnection
+from stream_processor.partition_plan import NOTHING_APPLIED, PartitionPlan, Verdict
+from stream_processor.record_batch import RecordBatch, TopicPartition
+from stream_processor.transport import BatchConsumer, TransportSettings, batch_agent, create_app, run
+
+SHARDS = 2
+FAIL_AT = 500
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS fence (partition INT, shard INT, fence INT, PRIMARY KEY (partition, shard));
+CREATE TABLE IF NOT EXISTS folded (partition INT, shard INT, offset INT, worker INT);
+CREATE TABLE IF NOT EXISTS published (partition INT, offset INT);
+"""
+
+
+class State:
+    """All of a call or nothing, only where the fence is the one known: the law that the transport is tested under."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        self._connection.executescript(SCHEMA)
+
+    def fences(self, partition: int) -> list[int]:
+        rows = self._connection.execute("SELECT shard, fence FROM fence WHERE partition = ?", (partition,))
+        found = dict(rows.fetchall())
+        return [found.get(shard, NOTHING_APPLIED) for shard in range(SHARDS)]
+
+    def apply(self, partition: int, shard: int, *, known: int, new: int, offsets: list[int], worker: int) -> bool:
+        self._connection.execute("BEGIN IMMEDIATE")
+        matches = self.fences(partition)[shard] == known
+        if matches:
+            rows = [(partition, shard, offset, worker) for offset in offsets]
+            self._connection.executemany("INSERT INTO folded VALUES (?, ?, ?, ?)", rows)
+            self._connection.execute("INSERT OR REPLACE INTO fence VALUES (?, ?, ?)", (partition, shard, new))
+        self._connection.execute("COMMIT")
+        return matches
+
+    def publish(self, partition: int, offsets: list[int]) -> None:
+        rows = [(partition, offset) for offset in offsets]
+        self._connection.executemany("INSERT INTO published VALUES (?, ?)", rows)
+
+
+class Fold:
+    def __init__(self, state: State, fault: str) -> None:
+        self.state, self.fault = state, fault
+        self.plans: dict[TopicPartition, PartitionPlan] = {}
+        self.worker = time.time_ns()
+        self.consumer: BatchConsumer
+
+    async def start_positions(
+        self, consumer: BatchConsumer, epochs: Mapping[TopicPartition, int]
+    ) -> Mapping[TopicPartition, int]:
+        self.consumer = consumer
+        if self.fault == "hang":
+            await asyncio.sleep(3600)
+        fences = {tp: np.array(self.state.fences(tp.partition), dtype=np.int64) for tp in epochs}
+        logs = await consumer.logs(epochs)
+        for tp, epoch in epochs.items():
+            self.plans[tp] = PartitionPlan.start(epoch=epoch, fences=fences[tp], log=logs[tp])
+        beyond = 1_000_000 if self.fault == "beyond" else 0
+        return {tp: self.plans[tp].position + beyond for tp in epochs}
+
+    async def revoked(self, tps: Collection[TopicPartition]) -> None:
+        """Nothing is in flight between two batches."""
+        if self.fault == "hang at the end":
+            await asyncio.sleep(3600)
+
+    async def fold(self, batch: RecordBatch) -> None:
+        plan = self.plans[batch.tp]
+        verdict = plan.accept(epoch=batch.epoch, from_offset=batch.from_offset)
+        if verdict is Verdict.GAP:
+            await self.resync(batch.tp)
+        if verdict is not Verdict.OK:
+            return
+        if self.fault in {"raise", "hang at the end"} and batch.to_offset >= FAIL_AT:
+            raise ValueError("this batch cannot be folded")
+        shards = batch.offsets % SHARDS
+        wanted = batch.offsets > plan.known[shards]
+        touched = np.unique(shards[wanted])
+        known = plan.known[touched].tolist()
+        plan.advance(touched, batch.to_offset)
+        for shard, fence in zip(touched.tolist(), known, strict=True):
+            offsets = batch.offsets[wanted & (shards == shard)].tolist()
+            await asyncio.sleep(0.001)  # a round trip, in which anything may happen
+            if not self.apply(batch.tp, shard, known=fence, new=batch.to_offset, offsets=offsets):
+                await self.resync(batch.tp)
+                return
+        self.state.publish(batch.tp.partition, batch.offsets.tolist())
+        next_offset = plan.done(epoch=batch.epoch, to_offset=batch.to_offset)
+        self.consumer.done(batch.tp, next_offset, epoch=batch.epoch)
+
+    def apply(self, tp: TopicPartition, shard: int, *, known: int, new: int, offsets: list[int]) -> bool:
+        return self.state.apply(tp.partition, shard, known=known, new=new, offsets=offsets, worker=self.worker)
+
+    async def resync(self, tp: TopicPartition) -> None:
+        plan = self.plans[tp]
+        epoch = plan.epoch
+        plan.resync()
+        await self.consumer.resync(tp, epoch=epoch)
+
+    async def heartbeat(self) -> None:
+        for tp in self.consumer.assignment():
+            if tp in self.plans:
+                beat = self.plans[tp].heartbeat()
+                calls = zip(beat.shards.tolist(), beat.known.tolist(), beat.new.tolist(), strict=True)
+                if not all(self.apply(tp, shard, known=known, new=new, offsets=[]) for shard, known, new in calls):
+                    await self.resync(tp)
+
+
+def main(bootstrap: str, topic: str, database: str, fault: str = "") -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s")
+    fold = Fold(State(Path(database)), fault)
+    settings = TransportSettings(
+        group=f"group-of-{topic}",
+        connection=KafkaConnection(bootstrap_servers=(bootstrap,)),
+        max_batch_records=50,
+        session_timeout_ms=6_000,
+        heartbeat_interval_ms=200,
+        commit_interval_ms=100,
+        start_timeout_ms=2_000,
+        stop_timeout_ms=1_000,
+    )
+    app = create_app(settings, fold)
+    batch_agent(app, topic, fold.fold)
+
+    @app.timer(interval=0.2)  # type: ignore[untyped-decorator]  # Faust is untyped
+    async def beat() -> None:
+        if hasattr(fold, "consumer"):
+            await fold.heartbeat()
+
+    run(app)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
