@@ -4,8 +4,13 @@ import sys
 
 import typer
 
+from feature_service.errors import FeatureError
 from fraudctl.commands import cluster, configuration, dead_letters, demo, events, features, models, repair, scoring
 from fraudctl.errors import UserError
+from scorer.errors import ScorerError
+from stream_processor.errors import StreamProcessorError
+from telemetry.errors import TelemetryError
+from training.errors import TrainingError
 
 EXIT_USER_ERROR = 2
 
@@ -34,6 +39,6 @@ def main() -> None:
     """The entry point: a person's mistake is one line on standard error and exit code 2, never a stack trace."""
     try:
         app()
-    except UserError as error:
+    except (UserError, FeatureError, ScorerError, StreamProcessorError, TelemetryError, TrainingError) as error:
         print(f"fraudctl: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

@@ -49,7 +49,7 @@ class RedisDecisionStore:
             except _OUTAGES as error:
                 for _, answer in batch:
                     if not answer.done():
-                        answer.set_exception(StoreUnavailable(f"Redis did not store decisions: {error!r}"))
+                        answer.set_exception(StoreUnavailable(f"Redis did not store decisions: {_named(error)}"))
                 continue
             first = 0
             for commands, answer in batch:
@@ -82,3 +82,8 @@ async def _answer(connection: Any) -> Any:
         return await connection.read_response(disable_decoding=True, timeout=math.inf)
     except ResponseError as error:
         return error
+
+
+def _named(error: BaseException) -> str:
+    """The client's own `repr` leaves the message out."""
+    return f"{type(error).__name__}: {error}"

@@ -20,6 +20,7 @@ from stream_processor.errors import TopicReplacedError
 from stream_processor.fold_input import FoldInput, RecordDecoder
 from stream_processor.partition_plan import PartitionPlan, Verdict
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
+from stream_processor.topic_ids import TopicInfo
 from telemetry.metrics import Labels, Metrics
 
 _UNPUBLISHED_BATCHES: Final = 32  # per partition: folding goes on while the scorer is away, up to this
@@ -74,22 +75,25 @@ class FoldService:
         decoders: Mapping[str, RecordDecoder],
         publisher: Publisher,
         *,
-        read_topic_ids: Callable[[], Awaitable[Mapping[str, str]]],
+        read_topics: Callable[[], Awaitable[Mapping[str, TopicInfo]]],
         initialise: bool,
         on_failure: Callable[[BaseException], Awaitable[None]],
         clock_ms: Callable[[], int],
         metrics: Metrics,
     ) -> None:
-        """`initialise` accepts logs whose start is gone where nothing was applied yet."""
+        """`read_topics` describes the topics as they are now, and raises UnsafeTopicError for what must not be read.
+
+        `initialise` accepts logs whose start is gone where nothing was applied yet.
+        """
         self._store = store
         self._decoders = decoders
         self._publisher = publisher
-        self._read_topic_ids = read_topic_ids
+        self._read_topics = read_topics
         self._initialise = initialise
         self._on_failure = on_failure
         self._clock_ms = clock_ms
         self._metrics = metrics
-        self._topic_ids: Mapping[str, str] = {}
+        self._topics: Mapping[str, TopicInfo] = {}
         self._consumer: Consumer | None = None
         self._partitions: dict[TopicPartition, _Partition] = {}
 
@@ -100,7 +104,10 @@ class FoldService:
     ) -> Mapping[TopicPartition, int]:
         """Where to read each partition from. Raises: SourceBrokenError, StoreError, StoreUnavailable."""
         self._consumer = consumer
-        self._topic_ids = await self._read_topic_ids()
+        self._topics = await self._read_topics()
+        for name, topic in self._topics.items():
+            partitions = range(topic.partitions)
+            await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in partitions})
         sources = {tp: self._source(tp) for tp in epochs}
         fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
         logs = await consumer.logs(epochs.keys())
@@ -212,11 +219,11 @@ class FoldService:
         """Move idle fences, notice rollbacks and replaced topics, confirm freshness. Raises: SourceBrokenError."""
         if self._consumer is None or not self._partitions:
             return
-        found = await self._read_topic_ids()
-        for topic, topic_id in self._topic_ids.items():
-            if found[topic] != topic_id:
+        found = await self._read_topics()
+        for name, topic in self._topics.items():
+            if found[name].topic_id != topic.topic_id:
                 raise TopicReplacedError(
-                    f"topic {topic} was deleted and created again: its old records are no longer in the log. Restart "
+                    f"topic {name} was deleted and created again: its old records are no longer in the log. Restart "
                     "to read the new topic as a new source; the histories keep what was applied."
                 )
         observed_at_ms = self._clock_ms()
@@ -250,7 +257,7 @@ class FoldService:
                 await self._resync(tp, epoch, fault)
 
     def _source(self, tp: TopicPartition) -> str:
-        return f"{self._topic_ids[tp.topic]}:{tp.partition}"
+        return f"{self._topics[tp.topic].topic_id}:{tp.partition}"
 
     def _observe(self, batch: RecordBatch, fold_input: FoldInput, duration_s: float) -> None:
         topic: Labels = {"topic": batch.tp.topic}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -23,7 +24,7 @@ from stream_processor.fold_service import FoldService
 from stream_processor.publication import BatchPublisher
 from stream_processor.scoring_client import ScoringClient
 from stream_processor.settings import KafkaSettings, StreamProcessorSettings
-from stream_processor.topic_ids import check_topic, describe_topics, kafka_client, topic_ids
+from stream_processor.topic_ids import TopicInfo, check_topic, describe_topics, kafka_client
 from stream_processor.transport import BatchApp, TransportSettings, batch_agent, create_app, run
 from telemetry.keep import KeepPolicy
 from telemetry.logs import configure_logging
@@ -77,8 +78,13 @@ class Worker:
         spans = configure_tracing("stream-processor", os.environ)
         self._open.callback(spans.shutdown)
         client = await self._open.enter_async_context(kafka_client(self._kafka))
-        for name, topic in (await describe_topics(client, self._topics)).items():
-            check_topic(name, topic)
+
+        async def read_topics() -> Mapping[str, TopicInfo]:
+            topics = await describe_topics(client, self._topics)
+            for name, topic in topics.items():
+                check_topic(name, topic)
+            return topics
+
         store = await self._open.enter_async_context(
             make_redis_store(self._store_settings, self._contract, self._id_key)
         )
@@ -112,7 +118,7 @@ class Worker:
                 settings.labels_topic: DecodeLabels(LabelDecoder(self._contract, self._id_key)),
             },
             publisher,
-            read_topic_ids=lambda: topic_ids(client, self._topics),
+            read_topics=read_topics,
             initialise=settings.initialise,
             on_failure=self.app.crash,
             clock_ms=lambda: time.time_ns() // 1_000_000,

@@ -123,3 +123,17 @@ def train_bundle(world: World, directory: Path) -> Path:
     write_features(world.events, make_plan(view("production").names), features, minor_per_major=MINOR_PER_MAJOR)
     lengths = Lengths(calibration_days=5, delay_days=3, test_days=3)
     return train(features, view="production", into=directory / "bundle", lengths=lengths).path
+
+
+def a_payment(world: World, *, back: int = 1) -> Transaction:
+    """A new one, otherwise like the last authorisation of the world, or the one so far `back`."""
+    payment = world.transaction(int(world.last_authorisations(back)[0]))
+    payment.transaction_id = secrets.token_hex(8)
+    return payment
+
+
+def a_fraud(world: World) -> Transaction:
+    """A new one that any model of such a world takes for a fraud: far above what anybody pays."""
+    payment = a_payment(world)
+    payment.amount_minor = 500_000
+    return payment

@@ -19,7 +19,7 @@ from feature_service.events import EventBatch
 from feature_service.labels import LabelDecoder
 from feature_service.offline.features import OfflineFeatures
 from feature_service.offline.histories import LabelRecords
-from feature_service.offline.identifiers import id_columns
+from feature_service.offline.identifiers import ID_FIELDS, id_columns
 from feature_service.packing import pack_label
 from feature_service.plan import Plan
 from feature_service.records import DECODED, ENTITIES, RECORD_WORDS, Kind
@@ -70,7 +70,9 @@ def decode_events(
     ids: list[pa.RecordBatch] = []
     label_records: list[NDArray[np.int64]] = []
     label_owners: list[tuple[int, ...]] = []
-    latest: dict[int, tuple[int, bool]] = {}  # transaction hash to (known_at_ms, is_fraud)
+    latest: dict[
+        int, tuple[int, int, bool]
+    ] = {}  # transaction hash to known_at_ms, source, is_fraud: as the kernel ranks
     rejected: Counter[str] = Counter()
     read = 0
     for batch in batches:
@@ -90,7 +92,7 @@ def decode_events(
                 rejected[_name(label)] += 1
                 continue
             latest[label.transaction_hash] = max(
-                latest.get(label.transaction_hash, (0, False)), (label.known_at_ms, label.is_fraud)
+                latest.get(label.transaction_hash, (0, 0, False)), (label.known_at_ms, label.source, label.is_fraud)
             )
             if not label.past_horizon:
                 label_owners.append(label.entity_hash)
@@ -106,12 +108,12 @@ def decode_events(
         read += len(payments)
         on_progress(read)
     all_rows = np.concatenate(rows) if rows else np.empty(0, dtype=DECODED)
-    outcomes = [latest.get(owner, (_NO_LABEL, False)) for owner in all_rows["transaction_hash"].tolist()]
+    outcomes = [latest.get(owner, (_NO_LABEL, 0, False)) for owner in all_rows["transaction_hash"].tolist()]
     return DecodedEvents(
         rows=all_rows,
-        ids=pa.Table.from_batches(ids) if ids else pa.table({}),
-        is_fraud=np.array([fraud for _, fraud in outcomes], dtype=bool),
-        known_at_ms=np.array([known_at_ms for known_at_ms, _ in outcomes], dtype=np.int64),
+        ids=pa.Table.from_batches(ids) if ids else pa.table({name: pa.array([], pa.string()) for name in ID_FIELDS}),
+        is_fraud=np.array([fraud for _, _, fraud in outcomes], dtype=bool),
+        known_at_ms=np.array([known_at_ms for known_at_ms, _, _ in outcomes], dtype=np.int64),
         labels=LabelRecords(
             np.array(label_records, dtype=np.int64).reshape(-1, RECORD_WORDS),
             np.array(label_owners, dtype=np.uint64).reshape(-1, len(ENTITIES)),
@@ -134,7 +136,9 @@ def write_features(
     """
     wanted = events.authorisations
     ids = events.ids.filter(pa.array(wanted))
-    ids = ids.drop_columns([name for name in ids.column_names if ids[name].null_count == ids.num_rows])
+    ids = ids.drop_columns(
+        [name for name in ids.column_names if name != "transaction_id" and ids[name].null_count == ids.num_rows]
+    )
     times, is_fraud, known_at = (
         column[wanted] for column in (events.rows["event_time_ms"], events.is_fraud, events.known_at_ms)
     )

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from feature_service.catalogue.definitions import HORIZON_MS
 from fraudctl.cluster.artefacts import PROJECT
 from fraudctl.cluster.probes import group_joined, grpc_health
 from fraudctl.cluster.processes import Probe, Program
 from fraudctl.cluster.settings import LocalSettings
 
 CONSUMER_GROUP: Final = "fraud-stream-processor"
+
+
+# A replay runs through weeks in seconds, with folding ahead of scoring: histories keep a month more than windows need.
+LOCAL_RETENTION_MS: Final = HORIZON_MS + 30 * 86_400_000
 
 
 def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[Program, ...]:
@@ -46,6 +51,7 @@ def service_environment(
         "FRAUD_SCORER_ADDRESS": settings.scorer_address,
         "FRAUD_FEATURE_SERVICE_ADDRESS": settings.features_address,
         "FRAUD_MODEL_DIR": str(model_directory),
+        "FRAUD_RETENTION_MS": str(LOCAL_RETENTION_MS),
         "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
         "OTEL_TRACES_EXPORTER": "zipkin_json",  # Zipkin's server does not take OTLP
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT": span_endpoint,

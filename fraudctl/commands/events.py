@@ -2,8 +2,10 @@
 # ruff: noqa: PLC0415  -- `fraudctl --help` imports this module, and must not import what its commands need
 
 import asyncio
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +28,7 @@ def simulate(
     duplicate_share: Annotated[float, typer.Option(help="Share of events sent twice.")] = 0.0,
     late_share: Annotated[float, typer.Option(help="Share of events sent hours late.")] = 0.0,
 ) -> None:
-    """Send simulated payments and labels to Kafka."""
+    """Send simulated payments to Kafka, and the labels that are known by now."""
     from training.simulator import SimulatorSettings
     from training.simulator import simulate as simulate_events
 
@@ -44,7 +46,8 @@ def simulate(
         )
     except ValueError as error:
         raise UserError(str(error)) from error
-    _send(simulate_events(settings), rate)
+    now_ms = time.time_ns() // 1_000_000
+    _send(takewhile(lambda event: event.timestamp_ms < now_ms, simulate_events(settings)), rate)
 
 
 def replay(

@@ -15,12 +15,15 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.decoding import TransactionDecoder
 from feature_service.events import Event
+from feature_service.identity import IdKey
+from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.cluster import ROOT, LocalCluster
 from fraudctl.cluster.processes import Process
-from fraudctl.cluster.services import services
+from fraudctl.cluster.services import LOCAL_RETENTION_MS, services
 from fraudctl.demo.past import train_on_past
 from fraudctl.demo.show import alert_table, summary
 from fraudctl.demo.source import Source, Timeline, make_timeline
@@ -42,7 +45,7 @@ def run_demo(source: Source, console: Console) -> None:
     """Raises: UserError, ClusterError, FileError, and what training raises."""
     began_s = time.monotonic()
     with console.status("reading the payments"):
-        timeline = make_timeline(source.batches())
+        timeline = make_timeline(source, _decoder())
     console.print(
         f"{len(timeline.past) + len(timeline.live):,} events from {source.name}: {len(timeline.past):,} are the past, "
         f"{len(timeline.live):,} are streamed live."
@@ -57,12 +60,18 @@ def run_demo(source: Source, console: Console) -> None:
     console.print(f"Everything is stopped again, after {time.monotonic() - began_s:.0f} s in all.")
 
 
+def _decoder() -> TransactionDecoder:
+    """Judges as the cluster will: ids are hashed with another key, which decides nothing."""
+    contract = ContractSettings(id_hash_key_file=Path(os.devnull), retention_ms=LOCAL_RETENTION_MS)
+    return TransactionDecoder(
+        contract, RateTable.load(contract.rates_file, contract.base_currency), IdKey.from_hex("00" * 16)
+    )
+
+
 @contextmanager
 def _cluster(console: Console) -> Iterator[LocalCluster]:
     """Servers without services, their data gone; whatever runs in the end is stopped."""
-    cluster = LocalCluster(_FOLDER, programs=())
-    if LocalCluster(_FOLDER).status() and any(row.pid for row in LocalCluster(_FOLDER).status()):
-        LocalCluster(_FOLDER).down()  # left by a demo that was killed
+    LocalCluster(_FOLDER).down()  # what a demo left that was killed
     shutil.rmtree(_FOLDER, ignore_errors=True)
     cluster = LocalCluster(_FOLDER, programs=())
     try:

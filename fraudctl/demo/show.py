@@ -10,16 +10,21 @@ from fraudctl.demo.watch import Seen
 
 
 def alert_table(alerts: Sequence[Alert]) -> Table:
-    table = Table("payment", "probability", "decision", "why", "model", "trace", title="Last alerts", expand=True)
+    table = Table(title="Last alerts", expand=True)
+    for name in ("payment", "prob.", "decision"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("main reason", no_wrap=True, overflow="ellipsis", ratio=1)
+    for name in ("model", "trace"):
+        table.add_column(name, no_wrap=True)
     for alert in alerts:
         decision = alert.decision
         table.add_row(
             decision.transaction_id,
-            f"{decision.fraud_probability:.3f}",
+            f"{decision.fraud_probability:.2f}",
             Action.Name(decision.action).removeprefix("ACTION_"),
-            "; ".join(reason.words for reason in decision.reasons[:2]),
-            decision.model_version,
-            decision.trace_id[:8] + "…",
+            decision.reasons[0].words if decision.reasons else "",
+            decision.model_version[:8],
+            decision.trace_id[:8],
         )
     return table
 

@@ -1,20 +1,24 @@
 """What is streamed: a file, or the project's own simulator, with the moment that divides past from live."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from fraud.v1.label_pb2 import Label
-from fraud.v1.transaction_pb2 import TRANSACTION_KIND_AUTHORISATION, TRANSACTION_KIND_UNSPECIFIED, Transaction
+from google.protobuf.message import DecodeError
 
+from feature_service.decoding import TransactionDecoder
 from feature_service.events import Event, EventBatch
 from feature_service.files import load_mapping, read_batches
+from feature_service.records import Kind
 from fraudctl.errors import UserError
-from training.simulator import SimulatorSettings, simulate_batches
+from training.simulator import SimulatorSettings, simulate, simulate_batches
 
 _DAY_MS: Final = 86_400_000
+_NEVER_MS: Final = 1 << 62
 LEAST_PAST_DAYS: Final = 30  # to train on: a month of features, and the wait for labels
 _LIVE_SHARE: Final = 0.15
 _MOST_LIVE_DAYS: Final = 14
@@ -38,11 +42,22 @@ class Source:
     def name(self) -> str:
         return "simulated payments" if self.path is None else self.path.name
 
+    @property
+    def until_ms(self) -> int:
+        """Where the events end: what a simulation makes of its last days lies ahead of the clock."""
+        return _NEVER_MS if self.path is not None else self.simulation.day_start_ms(self.simulation.days)
+
     def batches(self) -> Sequence[EventBatch]:
-        """Raises: FileError."""
+        """What is trained on: every payment once and unbroken. Raises: FileError."""
         if self.path is None:
             return list(simulate_batches(self.simulation))
         return list(read_batches(self.path, load_mapping(self.mapping)))
+
+    def events(self) -> Iterator[Event]:
+        """What is sent, disorder and all. Raises: FileError."""
+        if self.path is None:
+            return simulate(self.simulation)
+        return (event for batch in self.batches() for event in batch.events())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +84,14 @@ def make_source(path: Path | None, mapping: str, seed: int) -> Source:
     return Source(path, mapping, simulation)
 
 
-def make_timeline(batches: Sequence[EventBatch]) -> Timeline:
-    """All events in order of time, divided. Raises: UserError where the data set is too short to train on."""
-    events = sorted((event for batch in batches for event in batch.events()), key=lambda event: event.timestamp_ms)
+def make_timeline(source: Source, decoder: TransactionDecoder) -> Timeline:
+    """All events in order of time, divided.
+
+    Raises: FileError; UserError where the data set is too short to train on.
+    """
+    events = sorted(source.events(), key=_time_ms)
+    truth = _frauds(events)
+    events = events[: bisect_left(events, source.until_ms, key=_time_ms)]
     payments = [event for event in events if event.topic == "transactions"]
     if not payments:
         raise UserError("the data set has no payments")
@@ -84,29 +104,37 @@ def make_timeline(batches: Sequence[EventBatch]) -> Timeline:
             f"{LEAST_PAST_DAYS + 6} at least"
         )
     live = [event for event in events if split_ms <= event.timestamp_ms <= last_ms]
-    payments_live = _authorisations(live)
+    payments_live = _authorisations(live, decoder)
     return Timeline(
         past=[event for event in events if event.timestamp_ms < split_ms],
         live=live,
         split_ms=split_ms,
         live_payments=payments_live,
-        live_frauds=payments_live & _frauds(events),
+        live_frauds=payments_live & truth,
     )
 
 
-def _authorisations(events: Sequence[Event]) -> frozenset[str]:
-    found = (Transaction.FromString(event.value) for event in events if event.topic == "transactions")
-    return frozenset(
-        payment.transaction_id
-        for payment in found
-        if payment.kind in (TRANSACTION_KIND_AUTHORISATION, TRANSACTION_KIND_UNSPECIFIED)
-    )
+def _time_ms(event: Event) -> int:
+    return event.timestamp_ms
+
+
+def _authorisations(events: Sequence[Event], decoder: TransactionDecoder) -> frozenset[str]:
+    """Ids of those that the contract accepts: exactly these must be decided."""
+    payments = [event for event in events if event.topic == "transactions"]
+    decoded = decoder.decode([event.value for event in payments], [event.timestamp_ms for event in payments])
+    rows = decoded.rows[(decoded.rows["rejection"] == 0) & (decoded.rows["kind"] == Kind.AUTHORISATION)]
+    spans = zip(rows["id_start"].tolist(), rows["id_length"].tolist(), strict=True)
+    return frozenset(decoded.buffer[start : start + length].decode() for start, length in spans)
 
 
 def _frauds(events: Sequence[Event]) -> frozenset[str]:
     """By the label known last; events are in the order in which labels became known."""
-    latest = {
-        label.transaction_id: label.is_fraud
-        for label in (Label.FromString(event.value) for event in events if event.topic == "labels")
-    }
+    latest: dict[str, bool] = {}
+    for event in events:
+        if event.topic == "labels":
+            try:
+                label = Label.FromString(event.value)
+            except DecodeError:
+                continue
+            latest[label.transaction_id] = label.is_fraud
     return frozenset(transaction_id for transaction_id, is_fraud in latest.items() if is_fraud)

@@ -90,7 +90,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         """
         if self._thread.epochs.get(tp) != epoch:
             return
-        epochs = await self._thread.invalidate({tp})
+        begun = (await self._thread.invalidate({tp}))[tp]
         failures = self._failures.get(tp, 0)
         self._failures[tp] = failures + 1
         delay_s = random.uniform(0, min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**failures))  # noqa: S311 - jitter
@@ -99,7 +99,7 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         try:
             await self.force_commit({tp})  # else what is acknowledged since the last commit would be published again
             if tp in self.assignment():
-                await self._place(epochs)
+                await self._place({tp}, unless_after=begun)
         except (IllegalStateError, RebalanceAgain):
             log.info("%s was taken while it was resynchronised", tp)
 
@@ -117,21 +117,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
     async def seek_to_committed(self) -> Mapping[TopicPartition, int]:
         # Faust calls this at start and after each rebalance, and gives up in silence after `broker_request_timeout`.
-        epochs = await self._thread.invalidate(self.assignment())
-        return await self._place(epochs)
+        return await self._place(self.assignment())
 
-    async def _place(self, epochs: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+    async def _place(
+        self, tps: Collection[TopicPartition], *, unless_after: int | None = None
+    ) -> Mapping[TopicPartition, int]:
         timeout_ms = self.transport.settings.start_timeout_ms
         try:
             # Shielded: a new rebalance cancels recovery, and a cancelled call may leave a connection out of step.
-            return await asyncio.wait_for(asyncio.shield(self._place_in_turn(epochs)), timeout_ms / 1000)
+            return await asyncio.wait_for(asyncio.shield(self._place_in_turn(tps, unless_after)), timeout_ms / 1000)
         except TimeoutError as error:
-            raise StartTimeoutError(f"no start positions of {sorted(epochs)} within {timeout_ms} ms") from error
+            raise StartTimeoutError(f"no start positions of {sorted(tps)} within {timeout_ms} ms") from error
 
-    async def _place_in_turn(self, epochs: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+    async def _place_in_turn(
+        self, tps: Collection[TopicPartition], unless_after: int | None
+    ) -> Mapping[TopicPartition, int]:
         async with self._placing:
-            if any(self._thread.epochs[tp] != epoch for tp, epoch in epochs.items()):
-                raise RebalanceAgain  # overtaken while it waited
+            if unless_after is not None and any(self._thread.epochs[tp] > unless_after for tp in tps):
+                return {}  # whoever began the later epoch has placed these, or is about to
+            epochs = await self._thread.invalidate(tps)
             for tp in epochs:
                 self._done.pop(tp, None)
             self._confirmed.update(await self._thread.committed(epochs))

@@ -103,5 +103,5 @@ def test_the_store_does_what_the_model_does(open_store: OpenStore, fresh_layout:
             super().__init__(open_store, fresh_layout())
 
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=40, stateful_step_count=25, derandomize=True, deadline=None)
+        Machine, settings=settings(max_examples=25, stateful_step_count=20, derandomize=True, deadline=None)
     )

@@ -16,7 +16,7 @@ from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.transport import BatchApp, BatchConsumer, TransportSettings, batch_agent, create_app
 
-PATIENCE_S = 15
+PATIENCE_S = 60  # a limit for what hangs: nothing takes that long
 
 
 @dataclass

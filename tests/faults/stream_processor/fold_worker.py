@@ -62,6 +62,7 @@ class Fold:
         self.state, self.fault = state, fault
         self.plans: dict[TopicPartition, PartitionPlan] = {}
         self.worker = time.time_ns()
+        self.order = asyncio.Lock()  # calls reach the state in the order in which they are planned
         self.consumer: BatchConsumer
 
     async def start_positions(
@@ -83,12 +84,18 @@ class Fold:
             await asyncio.sleep(3600)
 
     async def fold(self, batch: RecordBatch) -> None:
-        plan = self.plans[batch.tp]
-        verdict = plan.accept(epoch=batch.epoch, from_offset=batch.from_offset)
-        if verdict is Verdict.GAP:
-            await self.resync(batch.tp)
-        if verdict is not Verdict.OK:
-            return
+        async with self.order:
+            plan = self.plans[batch.tp]
+            verdict = plan.accept(epoch=batch.epoch, from_offset=batch.from_offset)
+            applied = verdict is Verdict.OK and await self.apply_all(batch, plan)
+        if applied:
+            self.state.publish(batch.tp.partition, batch.offsets.tolist())
+            next_offset = plan.done(epoch=batch.epoch, to_offset=batch.to_offset)
+            self.consumer.done(batch.tp, next_offset, epoch=batch.epoch)
+        elif verdict is not Verdict.STALE:
+            await self.resync(batch.tp, plan)
+
+    async def apply_all(self, batch: RecordBatch, plan: PartitionPlan) -> bool:
         if self.fault in {"raise", "hang at the end"} and batch.to_offset >= FAIL_AT:
             raise ValueError("this batch cannot be folded")
         shards = batch.offsets % SHARDS
@@ -100,28 +107,27 @@ class Fold:
             offsets = batch.offsets[wanted & (shards == shard)].tolist()
             await asyncio.sleep(0.001)  # a round trip, in which anything may happen
             if not self.apply(batch.tp, shard, known=fence, new=batch.to_offset, offsets=offsets):
-                await self.resync(batch.tp)
-                return
-        self.state.publish(batch.tp.partition, batch.offsets.tolist())
-        next_offset = plan.done(epoch=batch.epoch, to_offset=batch.to_offset)
-        self.consumer.done(batch.tp, next_offset, epoch=batch.epoch)
+                return False
+        return True
 
     def apply(self, tp: TopicPartition, shard: int, *, known: int, new: int, offsets: list[int]) -> bool:
         return self.state.apply(tp.partition, shard, known=known, new=new, offsets=offsets, worker=self.worker)
 
-    async def resync(self, tp: TopicPartition) -> None:
-        plan = self.plans[tp]
+    async def resync(self, tp: TopicPartition, plan: PartitionPlan) -> None:
         epoch = plan.epoch
         plan.resync()
         await self.consumer.resync(tp, epoch=epoch)
 
     async def heartbeat(self) -> None:
-        for tp in self.consumer.assignment():
-            if tp in self.plans:
-                beat = self.plans[tp].heartbeat()
+        for tp, plan in list(self.plans.items()):
+            if tp not in self.consumer.assignment():
+                continue
+            async with self.order:
+                beat = plan.heartbeat()
                 calls = zip(beat.shards.tolist(), beat.known.tolist(), beat.new.tolist(), strict=True)
-                if not all(self.apply(tp, shard, known=known, new=new, offsets=[]) for shard, known, new in calls):
-                    await self.resync(tp)
+                applied = all(self.apply(tp, shard, known=known, new=new, offsets=[]) for shard, known, new in calls)
+            if not applied:
+                await self.resync(tp, plan)
 
 
 def main(bootstrap: str, topic: str, database: str, fault: str = "") -> None:

@@ -18,6 +18,7 @@ from aiokafka.structs import TopicPartition
 PROGRAM = Path(__file__).parent / "fold_worker.py"
 PARTITIONS = 4
 SHARDS = 2
+PATIENCE_S = 60  # a limit for what hangs: nothing takes that long
 
 
 class Cluster:
@@ -58,7 +59,7 @@ class Cluster:
         await self.producer.flush()
 
     async def send_until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 await self.send(20)
                 await asyncio.sleep(0.02)
@@ -95,11 +96,11 @@ class Cluster:
 
     async def until_all_is_folded(self) -> None:
         expected = self.expected()
-        async with asyncio.timeout(18):
+        async with asyncio.timeout(PATIENCE_S):
             while self.folded().keys() != expected or not self.fences_are_at_the_end():  # noqa: ASYNC110 - other processes
                 await asyncio.sleep(0.05)
         assert max(self.folded().values()) == 1
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while set(self.rows("SELECT partition, offset FROM published")) != expected:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -187,14 +188,14 @@ async def test_workers_asked_to_end_together(cluster: Cluster) -> None:
     for worker in workers:
         worker.terminate()
     for worker in workers:
-        assert await asyncio.wait_for(worker.wait(), 15) == 0
+        assert await asyncio.wait_for(worker.wait(), PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("fault", ["raise", "hang at the end"])
 async def test_a_batch_that_cannot_be_folded(cluster: Cluster, fault: str) -> None:
     worker = await cluster.worker(fault=fault)
     await cluster.send(600)
-    _, errors = await asyncio.wait_for(worker.communicate(), 15)
+    _, errors = await asyncio.wait_for(worker.communicate(), PATIENCE_S)
     assert worker.returncode != 0
     assert b"this batch cannot be folded" in errors
     assert max(await cluster.committed()) <= 500
@@ -208,7 +209,7 @@ async def test_a_batch_that_cannot_be_folded(cluster: Cluster, fault: str) -> No
 async def test_a_position_that_cannot_be_had_ends_the_worker(cluster: Cluster, fault: str, name: bytes) -> None:
     await cluster.send(1)
     worker = await cluster.worker(fault=fault)
-    _, errors = await asyncio.wait_for(worker.communicate(), 15)
+    _, errors = await asyncio.wait_for(worker.communicate(), PATIENCE_S)
     assert worker.returncode != 0
     assert name in errors
 
@@ -221,6 +222,6 @@ async def test_a_state_ahead_of_the_log_ends_the_worker(cluster: Cluster) -> Non
     await first.wait()
     cluster.execute("UPDATE fence SET fence = 1000 WHERE partition = 1")
     second = await cluster.worker()
-    _, errors = await asyncio.wait_for(second.communicate(), 15)
+    _, errors = await asyncio.wait_for(second.communicate(), PATIENCE_S)
     assert second.returncode != 0
     assert b"FenceAheadOfLogError" in errors

@@ -26,7 +26,8 @@ PROFILE = settings(derandomize=True, deadline=None, max_examples=200)
 NOW: Final = 1_700_000_000_000
 DAY_MS: Final = 86_400_000
 KEY: Final = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
-SETTINGS: Final = ContractSettings(id_hash_key_file=Path("unread"), max_record_bytes=2_000)
+RETENTION_MS: Final = 67 * DAY_MS
+SETTINGS: Final = ContractSettings(id_hash_key_file=Path("unread"), max_record_bytes=2_000, retention_ms=RETENTION_MS)
 EXPONENTS: Final = currency_exponents()
 RATES: Final = {
     "EUR": {"1970-01-01": "1"},
@@ -96,7 +97,7 @@ def rejection_of(message: Transaction, record_timestamp_ms: int) -> int:
         (any(is_card_number(token) for token in given_ids), dead_letter.REJECTION_CARD_NUMBER),
         (message.event_time_ms == 0, dead_letter.REJECTION_MISSING_TIME),
         (message.event_time_ms > record_timestamp_ms + 300_000, dead_letter.REJECTION_FUTURE),
-        (message.event_time_ms < record_timestamp_ms - 67 * DAY_MS, dead_letter.REJECTION_LATE),
+        (message.event_time_ms < record_timestamp_ms - RETENTION_MS, dead_letter.REJECTION_LATE),
         (not message.HasField("amount_minor"), dead_letter.REJECTION_MISSING_AMOUNT),
         (message.amount_minor < 0, dead_letter.REJECTION_NEGATIVE_AMOUNT),
         (message.amount_minor > 10**11, dead_letter.REJECTION_ABSURD_AMOUNT),
@@ -188,7 +189,7 @@ messages = st.builds(
     kind=st.just(1),
     original_transaction_id=st.one_of(st.just(""), tokens),
     event_time_ms=st.one_of(
-        st.integers(NOW - 67 * DAY_MS, NOW + 300_000), st.sampled_from([NOW - 67 * DAY_MS, NOW + 300_000])
+        st.integers(NOW - RETENTION_MS, NOW + 300_000), st.sampled_from([NOW - RETENTION_MS, NOW + 300_000])
     ),
     **{name: st.one_of(st.just(""), tokens) for name in ID_FIELDS if name != "card_id"},
     card_id=tokens,
@@ -219,7 +220,7 @@ WRONG: Final[dict[str, st.SearchStrategy[object]]] = {
         ),
     ),
     "kind": st.sampled_from([0, 2, 3, 4, 5, -1, 2**31 - 1]),
-    "event_time_ms": st.sampled_from([0, -1, NOW + 300_001, NOW - 67 * DAY_MS - 1, 2**63 - 1, -(2**63)]),
+    "event_time_ms": st.sampled_from([0, -1, NOW + 300_001, NOW - RETENTION_MS - 1, 2**63 - 1, -(2**63)]),
     "amount_minor": st.sampled_from([None, -1, 10**11 + 1, 2**63 - 1, -(2**63)]),
     "currency": st.sampled_from(["", "eur", "EU", "EURO", "XXX", "QQQ", "€", "E\0R"]),
     "mcc": st.sampled_from([10_000, 2**32 - 1]),
@@ -290,7 +291,7 @@ def test_a_valid_transaction_is_accepted_in_its_normal_form(decoder: Transaction
 
 
 @PROFILE
-@given(message=wrong_messages(), skew_ms=st.sampled_from([0, 1, -1, 300_000, 67 * DAY_MS, -NOW - 1]))
+@given(message=wrong_messages(), skew_ms=st.sampled_from([0, 1, -1, 300_000, RETENTION_MS, -NOW - 1]))
 def test_wrong_fields_are_refused_by_the_first_rule_they_break(
     decoder: TransactionDecoder, message: Transaction, skew_ms: int
 ) -> None:
@@ -337,13 +338,16 @@ def test_a_batch_is_its_messages_one_by_one(decoder: TransactionDecoder, values:
         (valid(card_id="4111111111111111").SerializeToString(), dead_letter.REJECTION_CARD_NUMBER),
         (valid(event_time_ms=0).SerializeToString(), dead_letter.REJECTION_MISSING_TIME),
         (valid(event_time_ms=NOW + 300_001).SerializeToString(), dead_letter.REJECTION_FUTURE),
-        (valid(event_time_ms=NOW - 67 * DAY_MS - 1).SerializeToString(), dead_letter.REJECTION_LATE),
+        (valid(event_time_ms=NOW - RETENTION_MS - 1).SerializeToString(), dead_letter.REJECTION_LATE),
         (valid(amount_minor=None).SerializeToString(), dead_letter.REJECTION_MISSING_AMOUNT),
         (valid(amount_minor=-1).SerializeToString(), dead_letter.REJECTION_NEGATIVE_AMOUNT),
         (valid(amount_minor=10**11 + 1).SerializeToString(), dead_letter.REJECTION_ABSURD_AMOUNT),
         (valid(currency="XYZ").SerializeToString(), dead_letter.REJECTION_UNKNOWN_CURRENCY),
         (valid(merchant_country="fr").SerializeToString(), dead_letter.REJECTION_INVALID_CODE),
+        (valid(kind=2).SerializeToString(), dead_letter.REJECTION_MISSING_ORIGINAL),
         (valid(kind=3).SerializeToString(), dead_letter.REJECTION_MISSING_ORIGINAL),
+        (valid(kind=4).SerializeToString(), dead_letter.REJECTION_MISSING_ORIGINAL),
+        (valid(kind=0).SerializeToString(), 0),
         (valid(kind=3, original_transaction_id="t-0").SerializeToString(), 0),
     ],
 )

@@ -13,7 +13,8 @@ NOW = 1_700_000_000_000
 DAY_MS = 86_400_000
 CARD = "4111111111111111"
 KEY = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
-DECODER = LabelDecoder(ContractSettings(id_hash_key_file=Path("unread")), KEY)
+RETENTION_MS = 67 * DAY_MS
+DECODER = LabelDecoder(ContractSettings(id_hash_key_file=Path("unread"), retention_ms=RETENTION_MS), KEY)
 
 
 def label(**changes: Any) -> bytes:  # fields have types of many kinds
@@ -77,8 +78,8 @@ def test_at_the_edge_of_a_rule_a_label_is_accepted(changes: dict[str, Any]) -> N
 
 
 def test_a_label_of_an_old_transaction_is_kept_and_flagged() -> None:
-    at_horizon = DECODER.decode(label(event_time_ms=NOW - 67 * DAY_MS), NOW)
-    past = DECODER.decode(label(event_time_ms=NOW - 67 * DAY_MS - 1), NOW)
+    at_horizon = DECODER.decode(label(event_time_ms=NOW - RETENTION_MS), NOW)
+    past = DECODER.decode(label(event_time_ms=NOW - RETENTION_MS - 1), NOW)
     assert isinstance(at_horizon, DecodedLabel)
     assert isinstance(past, DecodedLabel)
     assert (at_horizon.past_horizon, past.past_horizon) == (False, True)

@@ -20,6 +20,7 @@ from stream_processor.errors import TopicReplacedError
 from stream_processor.fold_input import FoldInput
 from stream_processor.fold_service import FoldedBatch, FoldService
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
+from stream_processor.topic_ids import TopicInfo
 from telemetry.metrics import configure_metrics
 
 TP = TopicPartition("transactions", 0)
@@ -153,8 +154,8 @@ class Published:
 
 
 def make_service(store: MemoryHistoryStore, published: Published, topic_id: list[str]) -> FoldService:
-    async def read_topic_ids() -> Mapping[str, str]:
-        return {"transactions": topic_id[0]}
+    async def read_topics() -> Mapping[str, TopicInfo]:
+        return {"transactions": TopicInfo(topic_id[0], 1, {})}
 
     async def on_failure(error: BaseException) -> None:
         raise AssertionError from error
@@ -163,7 +164,7 @@ def make_service(store: MemoryHistoryStore, published: Published, topic_id: list
         store,
         {"transactions": decode},
         published,
-        read_topic_ids=read_topic_ids,
+        read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
         clock_ms=lambda: 1,

@@ -1,0 +1,72 @@
+"""A topic filled with events, and how far a worker has folded it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from feature_service.events import Event
+from feature_service.settings import StoreSettings, make_redis_store, store_layout
+from feature_service.stores.layout import StoreLayout
+from loadtests.context import Context, Topics
+from stream_processor.barrier import wait_until_folded
+from stream_processor.publish import EventPublisher
+from stream_processor.topic_ids import kafka_client, topic_ids
+
+
+@dataclass(frozen=True, slots=True)
+class TopicInput:
+    """What a topic holds, by source as the fences name it: the offset of the next record."""
+
+    ends: Mapping[str, int]
+
+    @property
+    def events(self) -> int:
+        return sum(self.ends.values())
+
+
+async def fill(context: Context, topics: Topics, events: Iterable[Event]) -> TopicInput:
+    """Publish payments. Every record has the headers that it has in a cluster; the topic must be empty."""
+    random = Random(1)  # noqa: S311 - ids of traces
+    publisher = EventPublisher(
+        context.connection, transactions_topic=topics.transactions, labels_topic=topics.labels, random=random
+    )
+    async with publisher, kafka_client(context.connection) as client:
+        ends = (await publisher.publish(events)).next_offsets
+        ids = await topic_ids(client, {tp.topic for tp in ends})
+        return TopicInput({f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()})
+
+
+async def wait_for(context: Context, topic_input: TopicInput, *, timeout_s: float = 120.0) -> None:
+    """Until every shard's fence is at the end. Raises: TimeoutError."""
+    settings = StoreSettings(redis_url=context.redis.url)
+    async with make_redis_store(settings, context.contract, context.contract.read_id_key()) as store:
+        await wait_until_folded(store, topic_input.ends, timeout_s=timeout_s)
+
+
+class FoldWatch:
+    """Reads the fences with a plain client: 1 ms of processor time, and nothing that the worker could notice."""
+
+    def __init__(self, context: Context, topic_input: TopicInput) -> None:
+        self._layout: StoreLayout = store_layout(StoreSettings(), context.contract.read_id_key())
+        self._sources = list(topic_input.ends)
+        self._redis = redis.Redis.from_url(context.redis.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._redis.close()
+
+    def folded(self) -> int:
+        """Events up to the fence that has moved furthest, of each source: the last batch being applied counts whole."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for shard in range(self._layout.shard_count):
+            pipeline.hmget(self._layout.fence_key(shard), self._sources)
+        fences = [[int(value.lstrip(b"!")) if value else -1 for value in shard] for shard in pipeline.execute()]
+        return sum(max(of_source) + 1 for of_source in zip(*fences, strict=True))

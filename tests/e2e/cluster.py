@@ -1,0 +1,154 @@
+"""The whole cluster as processes, with topics of its own on the session's broker, and an OTLP backend that hears it."""
+
+import asyncio
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from fraudctl.cluster.ports import HOST, free_port
+from fraudctl.cluster.processes import Process, Program
+from fraudctl.cluster.redis import RedisServer
+from fraudctl.cluster.services import CONSUMER_GROUP, services
+from fraudctl.cluster.settings import LocalSettings
+from fraudctl.cluster.topics import TopicSpec, ensure_topics
+from scorer.bundle import Bundle
+from stream_processor.kafka_connection import KafkaConnection
+
+PARTITIONS: Final = 3
+_FRAUDCTL: Final = (sys.executable, "-c", "from fraudctl.main import main; main()")
+_SHOWN_LOG_CHARACTERS: Final = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    transactions: str
+    labels: str
+    decisions: str
+    alerts: str
+    dead_letters: str
+
+    @classmethod
+    def new(cls) -> "Topics":
+        mark = secrets.token_hex(4)
+        return cls(*(f"{name}-{mark}" for name in ("transactions", "labels", "decisions", "alerts", "dead-letters")))
+
+    def specs(self) -> list[TopicSpec]:
+        return [
+            *(TopicSpec(name, PARTITIONS) for name in (self.transactions, self.labels, self.decisions)),
+            TopicSpec(self.alerts),
+            TopicSpec(self.dead_letters),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "FRAUD_TRANSACTIONS_TOPIC": self.transactions,
+            "FRAUD_LABELS_TOPIC": self.labels,
+            "FRAUD_DECISIONS_TOPIC": self.decisions,
+            "FRAUD_ALERTS_TOPIC": self.alerts,
+            "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
+        }
+
+
+class RunningCluster:
+    """Use as a context manager. `environment` is what every service is told, and a command needs to speak to them."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        kafka_bootstrap: str,
+        bundle: Bundle,
+        bundle_path: Path,
+        id_hash_key_file: Path,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.bundle = bundle
+        self.topics = Topics.new()
+        self.group = CONSUMER_GROUP
+        self.connection = KafkaConnection(bootstrap_servers=(kafka_bootstrap,))
+        self._redis = RedisServer(directory / "redis", port=free_port())
+        self._bootstrap = kafka_bootstrap
+        settings = LocalSettings(
+            kafka_port=int(kafka_bootstrap.rpartition(":")[2]), scorer_port=free_port(), features_port=free_port()
+        )
+        self.scorer_address = settings.scorer_address
+        self.features_address = settings.features_address
+        self.environment = {
+            "FRAUD_KAFKA_BOOTSTRAP": kafka_bootstrap,
+            "FRAUD_REDIS_URL": self._redis.url,
+            "FRAUD_MODEL_DIR": str(bundle_path),
+            "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
+            "FRAUD_SCORER_ADDRESS": self.scorer_address,
+            "FRAUD_FEATURE_SERVICE_ADDRESS": self.features_address,
+            **self.topics.environment(),
+            **environment,
+        }
+        self._directory = directory
+        self._programs = {program.name: program for program in services(settings, self.environment)}
+        self._processes = {name: Process(program, directory) for name, program in self._programs.items()}
+
+    def __enter__(self) -> "RunningCluster":
+        self._redis.start()
+        asyncio.run(ensure_topics(self._bootstrap, self.topics.specs()))
+        for process in self._processes.values():  # side by side: most of a start is waiting
+            process.launch()
+        for process in self._processes.values():
+            process.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in (*reversed(self._processes.values()), self._redis):
+            process.stop()
+
+    def restart_processor(self, **environment: str) -> None:
+        """End it in order, and start it with these variables beside the others'."""
+        self.stop_processor()
+        self.start_processor(**environment)
+
+    def stop_processor(self) -> None:
+        self._processor.stop()
+
+    def kill_processor(self) -> None:
+        self._processor.kill()
+
+    def start_processor(self, **environment: str) -> None:
+        program: Program = self._programs["stream-processor"]
+        changed = replace(program, environment={**program.environment, **environment})
+        self._processes["stream-processor"] = Process(changed, self._directory)
+        self._processor.start()
+
+    @property
+    def _processor(self) -> Process:
+        return self._processes["stream-processor"]
+
+    def log_lines(self, service: str) -> Iterator[dict[str, Any]]:
+        """What the process has logged since it started, each line parsed: a line that is no JSON object raises."""
+        for line in self._processes[service].log_path.read_text().splitlines():
+            entry = json.loads(line)
+            assert isinstance(entry, dict), line
+            yield entry
+
+    def all_logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self._directory.glob("*.log")))
+
+    def log_tails(self) -> str:
+        """For whoever looks at a test that failed."""
+        return "\n".join(
+            f"--- the end of {path.name}\n{path.read_text()[-_SHOWN_LOG_CHARACTERS:]}"
+            for path in sorted(self._directory.glob("*.log"))
+        )
+
+    def fraudctl(self, *arguments: str, columns: int = 160) -> str:
+        """What the command prints to a terminal so wide. Raises AssertionError, with its errors, where it fails."""
+        environment = {**os.environ, **self.environment, "COLUMNS": str(columns)}
+        result = subprocess.run(
+            [*_FRAUDCTL, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
+        assert result.returncode == 0, f"fraudctl {' '.join(arguments)}: {result.stderr}{result.stdout}"
+        return result.stdout

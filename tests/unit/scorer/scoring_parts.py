@@ -1,0 +1,170 @@
+"""The use cases on a real small model, histories in memory, and doubles of what lies beyond the process."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from fraud.v1.decision_pb2 import Decision
+from fraud.v1.transaction_pb2 import Transaction
+from opentelemetry.sdk.resources import Resource
+
+from feature_service.errors import StoreUnavailable
+from feature_service.freshness import ConfirmedTimes
+from feature_service.online import OnlineFeatures
+from feature_service.plan import make_plan
+from feature_service.records import DECODED, Kind
+from feature_service.stores.layout import StoreLayout
+from feature_service.stores.memory_store import MemoryHistoryStore
+from scorer.assessment import Assessor
+from scorer.batch_use_case import ScoreMany
+from scorer.budget import Budget, StageShares, start_budget
+from scorer.bundle import load_bundle
+from scorer.decision_maker import Clock, DecisionMaker
+from scorer.decision_writer import DecisionWriter
+from scorer.explaining import Explaining
+from scorer.observer import Observer
+from scorer.payments import Answer, Payments
+from scorer.publication import Publication
+from scorer.serving import Models, serve
+from scorer.spans import ScoreSpans
+from scorer.use_case import ScoreOne
+from telemetry.keep import KeepPolicy
+from telemetry.metrics import Metrics
+from telemetry.spans import SpanEmitter
+
+LAYOUT = StoreLayout(shard_count=4, key_fingerprint="0a1b2c3d")
+SHARES = StageShares(features=0.5, explanation=0.8, idempotency=0.9)
+NOW_MS = 1_700_000_000_000
+PLENTY_MS = 10_000.0
+GENUINE_MINOR = -1_000_000  # the small model's first feature is the amount: less is genuine
+FRAUD_MINOR = 1_000
+
+
+@dataclass
+class DecisionsInMemory:
+    """`DecisionStore`, and where `Histories` finds decisions."""
+
+    values: dict[bytes, bytes] = field(default_factory=dict)
+    hangs: bool = False
+
+    async def put_if_absent(self, keys: Sequence[bytes], values: Sequence[bytes]) -> list[bytes | None]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+        found: list[bytes | None] = []
+        for key, value in zip(keys, values, strict=True):
+            found.append(self.values.get(key))
+            self.values.setdefault(key, value)
+        return found
+
+
+@dataclass
+class Histories:
+    """`Reader` of histories and decisions."""
+
+    store: MemoryHistoryStore
+    decisions: DecisionsInMemory
+    hangs: bool = False
+    away: bool = False
+    spoilt: set[bytes] = field(default_factory=set)
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.away:
+            raise StoreUnavailable("away")
+        await asyncio.sleep(0)
+        found = await self.store.read(keys)
+        return [
+            b"spoilt" if key in self.spoilt else self.decisions.values.get(key, value)
+            for key, value in zip(keys, found, strict=True)
+        ]
+
+
+@dataclass
+class Outbox:
+    """`Publisher`."""
+
+    published: list[Publication] = field(default_factory=list)
+    full: bool = False
+
+    def offer(self, publication: Publication) -> bool:
+        if not self.full:
+            self.published.append(publication)
+        return not self.full
+
+    async def publish(self, publications: Sequence[Publication]) -> None:
+        self.published += publications
+
+    @property
+    def decisions(self) -> list[Decision]:
+        return [Decision.FromString(each.decision) for each in self.published]
+
+
+class Parts:
+    """Everything is switched by its parts' fields."""
+
+    def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
+        self.models: Models = serve(load_bundle(bundle))
+        self.store = MemoryHistoryStore(LAYOUT)
+        self.decisions = DecisionsInMemory()
+        self.histories = Histories(self.store, self.decisions)
+        self.outbox = Outbox()
+        self.times = ConfirmedTimes()
+        features = OnlineFeatures(
+            make_plan(self.models.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
+        )
+        spans = ScoreSpans(
+            SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), policy_version="p", alerts_topic="alerts"
+        )
+        self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
+        self.maker = DecisionMaker(
+            self.assessor,
+            DecisionWriter(self.models, instance="test"),
+            spans,
+            self.times,
+            LAYOUT,
+            Clock(time.monotonic_ns, lambda: NOW_MS),
+            Random(1),
+        )
+        self.explaining = Explaining(self.models.decider.rule_words, limit=3)
+        parts = (
+            self.maker,
+            self.histories,
+            self.decisions,
+            self.outbox,
+            self.explaining,
+            Observer(spans, Metrics(Resource({}), [])),
+        )
+        self.one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)
+        self.many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=3)
+
+    async def score(self, payments: Payments, *, allowed_ms: float = PLENTY_MS) -> tuple[Decision, Answer]:
+        answer = await self.one.score(payments, budget(allowed_ms), decoded_ns=time.monotonic_ns())
+        return Decision.FromString(answer.decision), answer
+
+    async def score_batch(self, payments: Payments) -> list[tuple[Decision, bool]]:
+        now_ns = time.monotonic_ns()
+        answers = await self.many.score(payments, links=(), arrived_ns=now_ns, decoded_ns=now_ns)
+        return [(Decision.FromString(answer.brief), answer.replayed) for answer in answers]
+
+
+def budget(allowed_ms: float) -> Budget:
+    return start_budget(now_ns=time.monotonic_ns(), allowed_ms=allowed_ms, shares=SHARES)
+
+
+def payments_of(*ids: str, amount_minor: int = GENUINE_MINOR) -> Payments:
+    """Decoded ones of different customers and one terminal; the decoder itself is not under test."""
+    rows = np.zeros(len(ids), dtype=DECODED)
+    rows["event_time_ms"] = NOW_MS + np.arange(len(ids))
+    rows["transaction_hash"] = [2 + hash(each) % 2**62 for each in ids]
+    rows["entity_hash"][:, 0] = 101 + np.arange(len(ids))
+    rows["entity_hash"][:, 3] = 7
+    rows["amount_minor"] = amount_minor
+    rows["kind"] = Kind.AUTHORISATION
+    messages = [Transaction(transaction_id=each, amount_minor=amount_minor).SerializeToString() for each in ids]
+    return Payments(rows, messages, list(ids), [None] * len(ids))

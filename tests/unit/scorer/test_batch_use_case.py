@@ -1,0 +1,96 @@
+"""Many payments: as one by one, whatever the parts they are cut into."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fraud.v1.decision_pb2 import TIER_DEGRADED_NO_FEATURES, TIER_FULL
+
+from feature_service.errors import StoreUnavailable
+from scorer.payments import Payments
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, Parts, payments_of
+
+IDS = tuple("abcdefgh")  # three parts
+
+
+@pytest.fixture
+def parts(bundle_path: Path) -> Iterator[Parts]:
+    made = Parts(bundle_path)
+    yield made
+    made.explaining.close()
+
+
+@pytest.mark.parametrize("amount_minor", [-1_000_000, FRAUD_MINOR])
+async def test_many_are_decided_as_each_alone(parts: Parts, bundle_path: Path, amount_minor: int) -> None:
+    payments = payments_of(*IDS, amount_minor=amount_minor)
+    alone = Parts(bundle_path)
+    singles = [(await alone.score(each))[0] for each in payments.slices(1)]
+    alone.explaining.close()
+
+    results = [decision for decision, _ in await parts.score_batch(payments)]
+
+    assert [each.transaction_id for each in results] == list(IDS)
+    for result, single in zip(results, singles, strict=True):
+        assert result.fraud_probability == single.fraud_probability
+        assert (result.action, result.tier) == (single.action, single.tier)
+        assert result.reasons == single.reasons
+        assert result.request_hash == single.request_hash
+
+
+async def test_answers_come_without_vector_and_payment_which_are_published(parts: Parts) -> None:
+    results = await parts.score_batch(payments_of(*IDS))
+
+    assert not any(decision.feature_vector or decision.HasField("transaction") for decision, _ in results)
+    assert sorted(each.transaction_id for each in parts.outbox.decisions) == list(IDS)
+    assert all(each.feature_vector and each.HasField("transaction") for each in parts.outbox.decisions)
+
+
+async def test_what_is_decided_keeps_its_decision_and_is_published_again(parts: Parts) -> None:
+    first = {
+        each.transaction_id: decision
+        for each in [payments_of("c", "f")]
+        for decision, _ in await parts.score_batch(each)
+    }
+    assert first
+    earlier = {each.transaction_id: each for each in parts.outbox.decisions}
+    parts.outbox.published.clear()
+
+    results = await parts.score_batch(payments_of(*IDS))
+
+    assert [replayed for _, replayed in results] == [each in "cf" for each in IDS]
+    again = {each.transaction_id: each for each in parts.outbox.decisions}
+    assert set(again) == set(IDS)
+    assert {each: again[each].trace_id for each in "cf"} == {each: earlier[each].trace_id for each in "cf"}
+
+
+async def test_an_id_twice_is_decided_once_within_a_part_and_across_parts(parts: Parts) -> None:
+    results = await parts.score_batch(payments_of("a", "a", "b", "c", "a"))
+
+    of_a = [decision for decision, _ in results if decision.transaction_id == "a"]
+    assert len({decision.trace_id for decision in of_a}) == 1
+    assert [replayed for _, replayed in results] == [False, True, False, False, True]
+
+
+async def test_a_spoilt_history_degrades_only_its_own_payments(parts: Parts) -> None:
+    payments = payments_of(*IDS)
+    keys = parts.assessor.features.keys(payments.rows)
+    parts.histories.spoilt = {keys.keys[keys.places[1, 0]]}  # the second customer's
+
+    tiers = [decision.tier for decision, _ in await parts.score_batch(payments)]
+
+    assert tiers == [TIER_FULL, TIER_DEGRADED_NO_FEATURES, *[TIER_FULL] * 6]
+
+
+async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
+    parts.histories.away = True
+
+    with pytest.raises(StoreUnavailable):
+        await parts.score_batch(payments_of(*IDS))
+
+    assert not parts.outbox.published
+
+
+async def test_no_payments_need_nothing(parts: Parts) -> None:
+    nobody = payments_of("a")
+
+    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [])) == []

@@ -1,0 +1,218 @@
+"""One payment: what is skipped when time or a part is missing, and that it is decided once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fraud.v1.decision_pb2 import (
+    TIER_DEGRADED_NO_FEATURES,
+    TIER_DEGRADED_STALE,
+    TIER_FALLBACK_RULES,
+    TIER_FULL,
+    Decision,
+)
+from numpy.typing import NDArray
+
+from scorer.errors import ModelError
+from scorer.explaining import Explaining
+from scorer.reasons import Reason
+from scorer.serving import Scoring
+from scorer.use_case import PayloadDiffersError
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, Parts, payments_of
+
+TIGHT_MS = 60.0
+
+
+@pytest.fixture
+def parts(bundle_path: Path) -> Iterator[Parts]:
+    made = Parts(bundle_path)
+    yield made
+    made.explaining.close()
+
+
+@pytest.fixture
+async def slow_reasons(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
+    """Reasons come when the event is set."""
+    release = asyncio.Event()
+    of_model = Explaining.of_model
+
+    def later(self: Explaining, assessment: object) -> asyncio.Future[tuple[Reason, ...]]:
+        async def wait() -> tuple[Reason, ...]:
+            await release.wait()
+            return await of_model(self, assessment)  # type: ignore[arg-type]
+
+        return asyncio.ensure_future(wait())
+
+    monkeypatch.setattr(Explaining, "of_model", later)
+    yield release
+    release.set()
+
+
+async def test_with_time_for_everything_nothing_is_skipped(parts: Parts) -> None:
+    decision, answer = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_FULL
+    assert not decision.skipped_stages
+    assert not answer.replayed
+    assert [each.decision for each in parts.outbox.published] == [answer.decision]
+
+
+async def test_retries_and_races_all_get_the_one_decision(parts: Parts) -> None:
+    payment = payments_of("a")
+
+    answers = [answer for _, answer in await asyncio.gather(*(parts.score(payment) for _ in range(5)))]
+    _, retried = await parts.score(payment)
+
+    assert len({answer.decision for answer in [*answers, retried]}) == 1
+    assert sum(not answer.replayed for answer in answers) == 1
+    assert retried.replayed
+
+
+async def test_another_payload_is_refused_also_in_a_race(parts: Parts) -> None:
+    await parts.score(payments_of("a"))
+
+    with pytest.raises(PayloadDiffersError):
+        await parts.score(payments_of("a", amount_minor=5))
+
+    outcomes = await asyncio.gather(
+        parts.score(payments_of("b")), parts.score(payments_of("b", amount_minor=5)), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, PayloadDiffersError) for outcome in outcomes) == 1
+
+
+async def test_an_answer_repeated_is_published_again(parts: Parts) -> None:
+    """The process that answered first may have ended before it came to publishing."""
+    await parts.score(payments_of("a"))
+    parts.outbox.published.clear()
+
+    _, answer = await parts.score(payments_of("a"))
+
+    assert [each.decision for each in parts.outbox.published] == [answer.decision]
+
+
+async def test_histories_that_hang_are_done_without(parts: Parts) -> None:
+    parts.histories.hangs = True
+
+    decision, _ = await parts.score(payments_of("a"), allowed_ms=TIGHT_MS)
+
+    assert decision.tier == TIER_DEGRADED_NO_FEATURES
+    assert list(decision.skipped_stages) == ["features"]
+    assert len(decision.feature_vector) == len(parts.models.request_only.scoring.feature_names)
+    assert decision.model_name == parts.models.request_only.model_name
+    assert decision.feature_set_version == parts.models.request_only.feature_set_version
+
+
+async def test_a_store_that_is_away_is_done_without_at_once(parts: Parts) -> None:
+    parts.histories.away = True
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_DEGRADED_NO_FEATURES
+
+
+async def test_a_history_that_cannot_be_read_is_done_without(parts: Parts) -> None:
+    payment = payments_of("a")
+    parts.histories.spoilt = set(parts.assessor.features.keys(payment.rows).keys)
+
+    decision, _ = await parts.score(payment)
+
+    assert decision.tier == TIER_DEGRADED_NO_FEATURES
+    assert list(decision.skipped_stages) == ["features"]
+
+
+async def test_without_time_the_request_alone_is_decided_and_all_else_named(parts: Parts) -> None:
+    decision, _ = await parts.score(payments_of("a"), allowed_ms=0)
+
+    assert decision.tier == TIER_DEGRADED_NO_FEATURES
+    assert list(decision.skipped_stages) == ["features", "idempotency"]
+
+
+async def test_a_decision_that_is_not_stored_in_time_goes_out_and_says_so(parts: Parts) -> None:
+    parts.decisions.hangs = True
+
+    decision, _ = await parts.score(payments_of("a"), allowed_ms=TIGHT_MS)
+
+    assert decision.tier == TIER_FULL
+    assert list(decision.skipped_stages) == ["idempotency"]
+    assert parts.outbox.decisions == [decision]
+
+
+async def test_a_full_queue_is_named(parts: Parts) -> None:
+    parts.outbox.full = True
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert list(decision.skipped_stages) == ["publishing"]
+
+
+async def test_old_histories_make_a_decision_stale(parts: Parts) -> None:
+    parts.times.update(np.array([NOW_MS - 61_000] * 4))
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_DEGRADED_STALE
+    assert decision.freshness_ms == 61_000
+    assert decision.model_name == parts.models.full.model_name
+    assert not decision.skipped_stages
+
+
+async def test_only_alerts_are_explained(parts: Parts) -> None:
+    genuine, _ = await parts.score(payments_of("a"))
+    fraud, _ = await parts.score(payments_of("b", amount_minor=FRAUD_MINOR))
+
+    assert genuine.fraud_probability < fraud.fraud_probability
+    assert not genuine.reasons
+    assert [each.alert for each in parts.outbox.published] == [False, True]
+    assert 1 <= len(fraud.reasons) <= 3
+
+
+async def test_late_reasons_are_named_and_published_after_the_answer(parts: Parts, slow_reasons: asyncio.Event) -> None:
+    decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR), allowed_ms=TIGHT_MS)
+    before = list(parts.outbox.decisions)
+    slow_reasons.set()
+    await parts.one.close()
+
+    assert not decision.reasons
+    assert list(decision.skipped_stages) == ["explanation"]
+    assert not before
+    [published] = parts.outbox.decisions
+    assert published.reasons
+    without = Decision()
+    without.CopyFrom(published)
+    without.ClearField("reasons")
+    assert without.SerializeToString(deterministic=True) == decision.SerializeToString(deterministic=True)
+
+
+class Mute:
+    """A model that refuses."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.feature_names = scoring.feature_names
+
+    def probability(self, vector: NDArray[np.float64]) -> float:
+        raise ModelError("mute")
+
+    def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise ModelError("mute")
+
+    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+        raise ModelError("mute")
+
+
+async def test_a_model_that_refuses_is_replaced_by_the_other_and_then_by_rules(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = parts.models
+    object.__setattr__(models.full, "scoring", Mute(models.full.scoring))
+    first, _ = await parts.score(payments_of("a"))
+    object.__setattr__(models.request_only, "scoring", Mute(models.request_only.scoring))
+    second, _ = await parts.score(payments_of("b"))
+    third, _ = await parts.score(payments_of("c", amount_minor=50_000))
+
+    assert first.tier == TIER_DEGRADED_NO_FEATURES
+    assert second.tier == third.tier == TIER_FALLBACK_RULES
+    assert second.model_version == ""
+    assert [reason.code for reason in third.reasons] == ["LARGE"]
+    assert third.action > second.action
