@@ -28,14 +28,16 @@ class TopicInput:
         return sum(self.ends.values())
 
 
-async def fill(context: Context, topics: Topics, events: Iterable[Event]) -> TopicInput:
-    """Publish payments. Every record has the headers that it has in a cluster; the topic must be empty."""
+async def fill(
+    context: Context, topics: Topics, events: Iterable[Event], *, rate_per_s: float | None = None
+) -> TopicInput:
+    """Publish payments, with the headers that records have in a cluster, at once or at a rate, whatever it takes."""
     random = Random(1)  # noqa: S311 - ids of traces
     publisher = EventPublisher(
         context.connection, transactions_topic=topics.transactions, labels_topic=topics.labels, random=random
     )
     async with publisher, kafka_client(context.connection) as client:
-        ends = (await publisher.publish(events)).next_offsets
+        ends = (await publisher.publish(events, rate_per_s=rate_per_s)).next_offsets
         ids = await topic_ids(client, {tp.topic for tp in ends})
         return TopicInput({f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()})
 

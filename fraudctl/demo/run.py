@@ -1,6 +1,7 @@
 """The demo from start to end: servers, past, model, services, live, summary, and everything stopped again."""
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

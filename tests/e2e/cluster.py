@@ -22,7 +22,7 @@ from stream_processor.kafka_connection import KafkaConnection
 
 PARTITIONS: Final = 3
 _FRAUDCTL: Final = (sys.executable, "-c", "from fraudctl.main import main; main()")
-_SHOWN_LOG_CHARACTERS: Final = 4_000
+_SHOWN_LOG_CHARACTERS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,16 @@ from fraud.v1.label_pb2 import LabelSource
 from fraud.v1.transaction_pb2 import Outcome, TransactionKind
 
 from scorer import policy
-from tests.e2e.client import ClusterClient, now_ms
+from tests.e2e.client import ClusterClient, Seen, now_ms
 from tests.e2e.cluster import RunningCluster
 from tests.e2e.payments import DAY_MS, MINUTE_MS, Person, label
 
 FRAUDS = "customer_fraud_count_30d_delay_7d"
+
+
+def same(published: Seen, answered: Decision) -> bool:
+    """Whether they are the same to the last bit. Messages with NaN in them are never equal; their bytes are."""
+    return Decision.FromString(published.value).SerializeToString() == answered.SerializeToString()
 
 
 def captured(decision: Decision, cluster: RunningCluster) -> dict[str, float]:
@@ -35,7 +40,6 @@ async def test_approved(cluster: RunningCluster, client: ClusterClient) -> None:
         assert decision.tier == Tier.TIER_FULL
         assert decision.model_version == manifest.model_version
         assert decision.feature_set_version == manifest.feature_set_version
-        assert decision.HasField("freshness_ms")
         # Replayed: vector, model and policy give the same again, to the last bit.
         probability = cluster.bundle.full.probability(np.array(decision.feature_vector))
         assert probability == decision.fraud_probability
@@ -81,7 +85,8 @@ async def test_declined_by_the_issuer_after_it_was_asked_about(client: ClusterCl
     await client.send(sent)
 
     first, again = await client.decisions(asked.transaction_id, count=2)
-    assert first.value == again.value == answer.decision.SerializeToString()
+    assert first.value == again.value
+    assert same(first, answer.decision)
     await client.folded()
     served = await client.features(customer=person.customer, as_of_ms=t)
     assert (served["customer_count_1h"], served["customer_declined_count_1h"]) == (1, 1)
@@ -140,10 +145,11 @@ async def test_scored_over_grpc_and_then_sent_over_kafka(client: ClusterClient) 
     answer = await client.score(payment)
     await client.send(payment)
     by_call, by_stream = await client.decisions(payment.transaction_id, count=2)
-    assert by_call.value == by_stream.value == answer.decision.SerializeToString()
+    assert by_call.value == by_stream.value
     retried = await client.score(payment)
     assert retried.replayed
-    assert retried.decision.SerializeToString() == by_call.value
+    assert same(by_call, answer.decision)
+    assert same(by_call, retried.decision)
     await client.folded()
     assert (await client.features(customer=person.customer, as_of_ms=t))["customer_count_1h"] == 1
 
