@@ -8,12 +8,12 @@ from typing import Any, Literal, Self
 Value = str | int | float | None
 """Of a detail: None where there is nothing to tell."""
 
-Unit = Literal["events/s", "decisions/s", "transactions/s", "rows/s", "calls/s", "ms", "µs", "×"]
+Unit = Literal["events/s", "decisions/s", "transactions/s", "rows/s", "calls/s", "ms", "µs", "x"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`first` is what a sketch or a peer reached, in words; `reach` is in the unit of the result."""
+    """`first` is what a sketch or a peer reached, in words, or empty; `reach` is in the unit of the result."""
 
     first: str
     reach: float
@@ -46,4 +46,3 @@ class Result:
 
 class BenchError(Exception):
     """A measurement that could not be made, and why. Base of this package's errors."""
-

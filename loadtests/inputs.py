@@ -1,4 +1,4 @@
-"""Payments of the project's simulator, with just the entities that a measurement wants."""
+"""Payments of the project's simulator."""
 
 from collections.abc import Collection, Iterator
 
@@ -11,23 +11,27 @@ from training.simulator import SimulatorSettings, simulate_batches
 _FIELDS = {entity: "ip" if entity == "ip" else f"{entity}_id" for entity in ENTITIES}
 
 
-def payments(settings: SimulatorSettings, *, entities: Collection[str]) -> Iterator[Transaction]:
-    """The simulation's payments of all kinds, day after day, each with exactly these entities.
-
-    Payments at a counter have no device and no address; where they are wanted each customer gets one of each, so that
-    all events cost the same.
-    """
-    left_out = [field for entity, field in _FIELDS.items() if entity not in entities]
+def simulated(settings: SimulatorSettings) -> Iterator[Transaction]:
+    """Of all kinds, day after day. About a fifth name a device and an address: those made online."""
     for batch in simulate_batches(settings):
         for value in batch.transactions.values():
-            payment = Transaction.FromString(value)
-            if not payment.device_id:
-                payment.device_id = f"D-{payment.customer_id}"
-            if not payment.ip:
-                payment.ip = f"ip-{payment.customer_id}"
-            for field in left_out:
-                payment.ClearField(field)  # type: ignore[arg-type]  # names of the contract's fields
-            yield payment
+            yield Transaction.FromString(value)
+
+
+def with_entities(payments: Iterator[Transaction], entities: Collection[str]) -> Iterator[Transaction]:
+    """The same payments, each with exactly these entities, so that all cost the same.
+
+    A customer who pays at a counter gets one device and one address of its own.
+    """
+    left_out = [field for entity, field in _FIELDS.items() if entity not in entities]
+    for payment in payments:
+        if not payment.device_id:
+            payment.device_id = f"D-{payment.customer_id}"
+        if not payment.ip:
+            payment.ip = f"ip-{payment.customer_id}"
+        for field in left_out:
+            payment.ClearField(field)  # type: ignore[arg-type]  # names of the contract's fields
+        yield payment
 
 
 def event_of(payment: Transaction) -> Event:

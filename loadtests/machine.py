@@ -28,10 +28,11 @@ _LIBRARIES: Final = (
 def describe_machine() -> dict[str, str]:
     """In words, by name. The load is that before anything is started here."""
     one, five, fifteen = os.getloadavg()
+    memory_kib = int(_first_match(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo")) or 0)
     return {
         "processor": _first_match(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo")) or platform.processor(),
         "cores": f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}",
-        "memory": f"{int(_first_match(r'^MemTotal:\s*(\d+)', Path('/proc/meminfo')) or 0) / 2**20:.1f} GiB",
+        "memory": f"{memory_kib / 2**20:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "load_before": f"{one:.2f} {five:.2f} {fifteen:.2f}",
         "python": platform.python_version(),

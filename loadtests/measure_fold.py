@@ -15,7 +15,7 @@ from fraudctl.cluster.processes import Process
 from loadtests.context import Context, Topics, at_once
 from loadtests.cpu_time import CpuTimes
 from loadtests.figures import BenchError, Result, Target
-from loadtests.inputs import event_of, payments
+from loadtests.inputs import event_of, simulated, with_entities
 from loadtests.progress import Progress
 from loadtests.topic_input import FoldWatch, TopicInput, fill, wait_for
 from training.simulator import SimulatorSettings
@@ -23,7 +23,7 @@ from training.simulator import SimulatorSettings
 _THREE: Final = ("customer", "card", "terminal")
 _TARGETS: Final = {
     3: Target("25,000 (sketch); 2,400 (idiomatic Faust)", 50_000, "more"),
-    6: Target("–", 25_000, "more"),
+    6: Target("", 25_000, "more"),
 }
 _POLL_S: Final = 0.1  # of the fences: a hundredth of the time of a run
 _BASELINE_POLL_S: Final = 0.5
@@ -52,7 +52,7 @@ def measure(context: Context) -> list[Result]:
     return [
         _result("fold, 3 entities", ours, _TARGETS[3]),
         _result("the same, idiomatic Faust", theirs, None),
-        Result("fold against idiomatic Faust, same run", "×", ratio),
+        Result("fold against idiomatic Faust, same run", "x", ratio),
         _result("fold, 6 entities", of_six, _TARGETS[6]),
     ]
 
@@ -74,8 +74,8 @@ def _result(name: str, runs: list[_Run], target: Target | None) -> Result:
 def _topic(context: Context, name: str, entities: Collection[str], count: int) -> tuple[Topics, TopicInput]:
     context.say(f"filling a topic with {count:,} payments of {len(entities)} entities")
     topics = context.make_topics(name)
-    simulated = payments(SimulatorSettings(days=count // 8_000), entities=entities)  # about 10,000 a day
-    return topics, asyncio.run(fill(context, topics, map(event_of, islice(simulated, count))))
+    payments = with_entities(simulated(SimulatorSettings(days=count // 8_000)), entities)  # about 10,000 a day
+    return topics, asyncio.run(fill(context, topics, map(event_of, islice(payments, count))))
 
 
 def _fold(context: Context, group: str, topics: Topics, topic_input: TopicInput) -> _Run:

@@ -21,7 +21,7 @@ from feature_service.settings import StoreSettings, make_online_features, store_
 from feature_service.stores.layout import HEADER
 from loadtests.context import Context
 from loadtests.figures import Result, Target
-from loadtests.inputs import payments
+from loadtests.inputs import simulated, with_entities
 from training.simulator import SimulatorSettings
 
 _RECORDS: Final = 60
@@ -67,9 +67,9 @@ def _input(context: Context, *, vectors: int) -> _Input:
         contract, RateTable.load(contract.rates_file, contract.base_currency), contract.read_id_key()
     )
     settings = SimulatorSettings(days=_HORIZON_DAYS + 1, customers=300, terminals=60)
-    simulated = list(payments(settings, entities=ENTITIES))
-    values = [payment.SerializeToString() for payment in simulated]
-    pool = decoder.decode(values, [payment.event_time_ms for payment in simulated]).rows
+    chosen = list(with_entities(simulated(settings), ENTITIES))
+    values = [payment.SerializeToString() for payment in chosen]
+    pool = decoder.decode(values, [payment.event_time_ms for payment in chosen]).rows
     pool = pool[np.argsort(pool["event_time_ms"], kind="stable")]
     is_past = pool["event_time_ms"] < settings.day_start_ms(_HORIZON_DAYS)
     past, now = pool[is_past], pool[~is_past & (pool["kind"] == Kind.AUTHORISATION)]

@@ -31,7 +31,7 @@ def measure(context: Context) -> list[Result]:
     return [
         Result(
             "Redis memory against raw records, mean of 1 to 200 records",
-            "×",
+            "x",
             float(ratios.mean()),
             _TARGET,
             {

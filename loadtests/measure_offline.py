@@ -15,10 +15,10 @@ from pyarrow import parquet
 
 from loadtests.context import Context
 from loadtests.figures import BenchError, Result, Target
-from loadtests.inputs import payments
+from loadtests.inputs import simulated, with_entities
 from training.simulator import SimulatorSettings
 
-_TARGET: Final = Target("–", 29_236, "more")  # the handbook's 1,754,155 rows in a minute
+_TARGET: Final = Target("", 29_236, "more")  # the handbook's 1,754,155 rows in a minute
 _PAYMENTS_PER_FRAUD: Final = 120  # as in the handbook's data; each makes a label
 _COMMAND: Final = "from fraudctl.main import main; main()"
 
@@ -44,8 +44,8 @@ def measure(context: Context) -> list[Result]:
 
 def _write(path: Path, rows: int) -> None:
     """The handbook's columns, in order of time."""
-    simulated = payments(SimulatorSettings(days=1 + rows // 8_000), entities=("customer", "terminal"))
-    authorisations = (each for each in simulated if each.kind == TRANSACTION_KIND_AUTHORISATION)
+    payments = with_entities(simulated(SimulatorSettings(days=1 + rows // 8_000)), ("customer", "terminal"))
+    authorisations = (each for each in payments if each.kind == TRANSACTION_KIND_AUTHORISATION)
     chosen = list(islice(authorisations, rows))
     columns = {
         "TRANSACTION_ID": [each.transaction_id for each in chosen],

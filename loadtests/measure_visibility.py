@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,7 @@ from feature_service.settings import StoreSettings, store_layout
 from loadtests.context import Context, Topics
 from loadtests.cpu_time import CpuTimes
 from loadtests.figures import BenchError, Result, Target
-from loadtests.inputs import event_of, payments
+from loadtests.inputs import event_of, simulated, with_entities
 from loadtests.latency import Latencies, Schedule
 from loadtests.topic_input import fill, wait_for
 from training.simulator import SimulatorSettings
@@ -38,8 +39,8 @@ def measure(context: Context) -> list[Result]:
     context.empty_redis()
     topics = context.make_topics("visibility")
     schedule = Schedule.lasting(seconds, rate_per_s=_RATE_PER_S)
-    simulated = payments(SimulatorSettings(days=1 + schedule.count // 8_000), entities=("customer", "card", "terminal"))
-    upcoming = [payment for payment, _ in zip(simulated, range(schedule.count), strict=False)]
+    payments = simulated(SimulatorSettings(days=1 + schedule.count // 8_000))
+    upcoming = list(islice(with_entities(payments, ("customer", "card", "terminal")), schedule.count))
     with context.worker("visibility", topics, {"FRAUD_SCORE_STREAM": "false"}) as worker:
         warm_up = asyncio.run(fill(context, topics, [event_of(upcoming[0])]))
         asyncio.run(wait_for(context, warm_up))
@@ -82,7 +83,7 @@ def _run(context: Context, topics: Topics, schedule: Schedule, upcoming: list[Tr
 
 @dataclass(slots=True)
 class _Producer:
-    """Events stamped when they are taken. A sampled one is the first of its customer: its history is not there before."""
+    """Events stamped when they are taken. A sampled one is the first of its customer: no history is there before."""
 
     context: Context
     schedule: Schedule

@@ -36,5 +36,5 @@ class Progress:
 
     @property
     def rate_per_s(self) -> float:
-        """nan where it was seen once only."""
+        """Not a number where it was seen once only."""
         return self.counted / self.seconds if self.seconds > 0 else float("nan")

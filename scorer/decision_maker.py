@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from feature_service.freshness import ConfirmedTimes
 from feature_service.online import KeySet
@@ -66,15 +66,13 @@ class Group:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Assessed:
+class Assessed(NamedTuple):
     assessment: Assessment
     age_ms: int | None  # of the least fresh history
     alert: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     brief: bytes  # a Decision without feature_vector and transaction
     stored: StoredDecision
     publication: Publication

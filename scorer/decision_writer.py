@@ -50,8 +50,8 @@ class DecisionWriter:
         message = self._messages[id(assessment.model)]
         message.transaction_id = transaction_id
         message.fraud_probability = 0.0 if assessment.probability is None else assessment.probability
-        message.action = assessment.action.value  # type: ignore[assignment]  # the values are fraud.v1.Action's
-        message.tier = assessment.tier.value  # type: ignore[assignment]  # the values are fraud.v1.Tier's
+        message.action = assessment.action  # type: ignore[assignment]  # the values are fraud.v1.Action's
+        message.tier = assessment.tier  # type: ignore[assignment]  # the values are fraud.v1.Tier's
         message.request_hash = request_hash
         message.trace_id = trace_id
         message.decided_at_ms = decided_at_ms

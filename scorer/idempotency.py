@@ -5,8 +5,7 @@ Pure; `scorer.decision_store` keeps these bytes in Redis, beside the histories a
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from feature_service.stores.layout import StoreLayout
 
@@ -14,8 +13,7 @@ HASH_BYTES: Final = 16
 _FORMAT: Final = b"\x01"
 
 
-@dataclass(frozen=True, slots=True)
-class StoredDecision:
+class StoredDecision(NamedTuple):
     request_hash: bytes
     decision: bytes  # a serialised fraud.v1.Decision
 

@@ -14,6 +14,7 @@ from telemetry.metrics import Metrics
 
 _BATCH_BYTES: Final = 512 * 1024
 _REQUEST_BYTES: Final = 2 * 1024 * 1024
+_REQUEST_TIMEOUT_MS: Final = 5_000  # of one attempt, which is repeated with the same sequence number
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _STOP_S: Final = 2.0
@@ -72,6 +73,7 @@ class RecordSender:
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,
             max_request_size=_REQUEST_BYTES,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
         )
         try:
             await producer.start()

@@ -13,6 +13,7 @@ from feature_service.identity import redact_card_numbers
 from feature_service.rejections import explain
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.record_batch import Record, RecordBatch
+from stream_processor.topic_ids import describe_topics, kafka_client
 from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_header
 
 _TYPE: Final = b"fraud.v1.DeadLetter"
@@ -73,10 +74,9 @@ class DeadLetterSender:
             await acknowledgement
 
 
-async def read_dead_letters(consumer: AIOKafkaConsumer, topic: str) -> AsyncIterator[StoredDeadLetter]:
-    """Every dead letter there is now, oldest first. The consumer is started and has no subscription."""
-    partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
-    consumer.assign(partitions)
+async def read_dead_letters(consumer: AIOKafkaConsumer) -> AsyncIterator[StoredDeadLetter]:
+    """Every dead letter there is now, oldest first in each partition, by a `dead_letter_consumer`."""
+    partitions = sorted(consumer.assignment())
     await consumer.seek_to_beginning(*partitions)
     ends = await consumer.end_offsets(partitions)
     left = {partition for partition in partitions if ends[partition] > await consumer.position(partition)}
@@ -106,11 +106,17 @@ async def replay_dead_letter(producer: AIOKafkaProducer, stored: StoredDeadLette
 
 
 @asynccontextmanager
-async def dead_letter_consumer(connection: KafkaConnection) -> AsyncIterator[AIOKafkaConsumer]:
-    """A started consumer of no group. Raises: aiokafka's KafkaError where the brokers cannot be reached."""
+async def dead_letter_consumer(connection: KafkaConnection, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Started, of no group, on all partitions of the topic.
+
+    Raises: TopicMissingError; aiokafka's KafkaError where the brokers cannot be reached.
+    """
+    async with kafka_client(connection) as client:
+        found = (await describe_topics(client, [topic]))[topic]
     consumer = AIOKafkaConsumer(**connection.client_arguments())
     await consumer.start()
     try:
+        consumer.assign([TopicPartition(topic, number) for number in range(found.partitions)])
         yield consumer
     finally:
         await consumer.stop()

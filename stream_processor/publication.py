@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 
+import structlog
 from fraud.v1.dead_letter_pb2 import Rejection
 from fraud.v1.decision_pb2 import Action
 from fraud.v1.scoring_pb2 import ScoreBatchResult
@@ -21,6 +22,8 @@ from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
 
 _ALERTING = (Action.ACTION_REVIEW, Action.ACTION_DECLINE)
+
+log = structlog.get_logger(__name__)
 
 
 class BatchPublisher:
@@ -64,6 +67,7 @@ class BatchPublisher:
             traceparents = [read_header(batch.records[index].headers, TRACEPARENT) or b"" for index in wanted]
             values = [batch.values[index] or b"" for index in wanted]
             results = await self._scoring.score(values, traceparents, context.traceparent_bytes())
+            _log_alerts(batch, wanted, results)
         self._trace(folded, context, traceparents, results, refused=len(refused))
 
     def _trace(
@@ -105,6 +109,23 @@ class BatchPublisher:
             end_ns=folded.fold_end_ns + offset_ns,
             attributes={},
         )
+
+
+def _log_alerts(batch: RecordBatch, indices: Sequence[int], results: Sequence[ScoreBatchResult]) -> None:
+    """Where the record behind each alert is, which only this process knows; `indices` (n) into the batch."""
+    for index, result in zip(indices, results, strict=True):
+        decision = result.decision
+        if decision.action in _ALERTING:
+            log.info(
+                "alert",
+                transaction_id=decision.transaction_id,
+                trace_id=decision.trace_id,
+                model_version=decision.model_version,
+                topic=batch.tp.topic,
+                partition=batch.tp.partition,
+                offset=batch.records[index].offset,
+                replayed=result.replayed,
+            )
 
 
 def _attributes(batch: RecordBatch, group: str) -> Attributes:

@@ -4,14 +4,15 @@ A topic deleted and recreated under its old name is another source of records (a
 aiokafka 0.14 asks for metadata up to version 5; ids came with version 10, so that request is written out here.
 """
 
+import random
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -74,7 +75,7 @@ def check_topic(name: str, topic: TopicInfo) -> None:
 
 
 async def _topics_by_name(client: AIOKafkaClient, names: Collection[str]) -> dict[str, tuple[str, int]]:
-    response = await client.send(client.get_random_node(), _DescribeTopics(names))
+    response = await _ask(client, _DescribeTopics(names))
     found = {}
     for error_code, name, topic_id, _, partitions, _, _ in response.topics:
         error = for_code(error_code)
@@ -88,13 +89,23 @@ async def _topics_by_name(client: AIOKafkaClient, names: Collection[str]) -> dic
 
 async def _configurations(client: AIOKafkaClient, names: Collection[str]) -> dict[str, dict[str, str]]:
     request = DescribeConfigsRequest([(_TOPIC_RESOURCE, name, None) for name in names])
-    response = await client.send(client.get_random_node(), request)
+    response = await _ask(client, request)
     found = {}
     for error_code, message, _, name, entries in response.resources:
         if error_code:
             raise for_code(error_code)(message)
         found[name] = {entry[0]: entry[1] for entry in entries}
     return found
+
+
+async def _ask(client: AIOKafkaClient, request: Any) -> Any:
+    """The answer of any broker: one that is down must not stop a worker whose partitions have other leaders."""
+    brokers = [broker.nodeId for broker in client.cluster.brokers()]
+    random.shuffle(brokers)
+    for broker in brokers[:-1]:
+        with suppress(KafkaError):
+            return await client.send(broker, request)
+    return await client.send(brokers[-1], request)
 
 
 class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is untyped

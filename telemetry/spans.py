@@ -7,6 +7,7 @@ outcome are known. So finished spans are given straight to the SDK's processors:
 
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Final, cast
 
 from opentelemetry.sdk.resources import Resource
@@ -22,7 +23,8 @@ from telemetry.trace_context import TraceContext
 
 MAX_LINKS: Final = 64
 
-_SCOPE: Final = InstrumentationScope("fraud", schema_url=SCHEMA_URL)
+# With a version: Zipkin refuses a whole batch of spans for an empty one.
+_SCOPE: Final = InstrumentationScope("fraud", version("fraud-scoring-cluster"), schema_url=SCHEMA_URL)
 _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)

@@ -11,13 +11,23 @@ if TYPE_CHECKING:
 
 
 def up() -> None:
-    """Start Kafka, Redis, Zipkin and the services on this machine; what runs already stays as it is."""
+    """Start Kafka, Redis, Zipkin and the services on this machine; what runs already stays as it is.
+
+    Without a model in .local/models/champion, one is trained on simulated payments first.
+    """
+    from pathlib import Path
+
     from rich.console import Console
 
     from fraudctl.cluster.cluster import LocalCluster
+    from fraudctl.first_model import ensure_model
 
     console = Console()
     cluster = LocalCluster()
+    with console.status("training a first model on simulated payments"):
+        environment = cluster.environment
+        if ensure_model(Path(environment["FRAUD_MODEL_DIR"]), Path(environment["FRAUD_ID_HASH_KEY_FILE"])):
+            console.print("Trained a first model on simulated payments.")
     with console.status("starting") as spinner:
         cluster.up(spinner.update)
     _show(cluster.status())

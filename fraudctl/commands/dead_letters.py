@@ -32,8 +32,8 @@ def list_(
     reasons: Counter[str] = Counter()
 
     async def read() -> None:
-        async with dead_letter_consumer(KafkaSettings().connection()) as consumer:
-            async for stored in read_dead_letters(consumer, topic):
+        async with dead_letter_consumer(KafkaSettings().connection(), topic) as consumer:
+            async for stored in read_dead_letters(consumer):
                 newest.append(stored)
                 reasons[Rejection.Name(stored.letter.reason).removeprefix("REJECTION_")] += 1
 
@@ -81,8 +81,8 @@ def replay(
     unable: list[int] = []
 
     async def run() -> None:
-        async with dead_letter_consumer(connection) as consumer, replay_producer(connection) as producer:
-            async for stored in read_dead_letters(consumer, topic):
+        async with dead_letter_consumer(connection, topic) as consumer, replay_producer(connection) as producer:
+            async for stored in read_dead_letters(consumer):
                 if not all and stored.offset not in wanted:
                     continue
                 if not stored.replayable:

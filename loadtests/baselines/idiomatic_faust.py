@@ -1,7 +1,7 @@
 """The same work as the fold's, as Faust and redis-py are used: an agent, an event at a time, a pipeline for each.
 
-It keeps a record for each entity that a payment names. It does less than the project's worker: nothing is validated, and
-an event that is delivered twice counts twice.
+It keeps a record for each entity that a payment names. It does less than the project's worker: nothing is validated,
+and an event that is delivered twice counts twice.
 """
 
 import os
@@ -31,9 +31,7 @@ redis = Redis.from_url(os.environ["BASELINE_REDIS"])
 async def remember(values: Any) -> None:
     async for value in values:
         payment = Transaction.FromString(value)
-        record = RECORD.pack(
-            payment.event_time_ms, payment.amount_minor, payment.mcc, payment.channel, payment.outcome
-        )
+        record = RECORD.pack(payment.event_time_ms, payment.amount_minor, payment.mcc, payment.channel, payment.outcome)
         pipeline = redis.pipeline(transaction=False)
         for entity, identifier in (
             ("customer", payment.customer_id),

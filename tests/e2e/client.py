@@ -103,6 +103,19 @@ class ClusterClient:
             traceparent=traceparent,
         )
 
+    async def send_all(self, payments: Sequence[Transaction]) -> None:
+        """Many, each under its own time; returns when all are acknowledged."""
+        sent = [
+            await self._producer.send(
+                self._topics.transactions,
+                payment.SerializeToString(),
+                key=partition_key(payment),
+                timestamp_ms=payment.event_time_ms,
+            )
+            for payment in payments
+        ]
+        await asyncio.gather(*sent)
+
     async def send_bytes(
         self, topic: str, value: bytes, *, key: bytes, timestamp_ms: int, traceparent: str = ""
     ) -> Origin:
@@ -112,9 +125,12 @@ class ClusterClient:
 
     # Calling
 
-    async def score(self, transaction: Transaction) -> ScoreResponse:
+    async def score(self, transaction: Transaction, *, traceparent: str = "") -> ScoreResponse:
         """With all the time in the world, so that no stage is skipped. Raises: grpc.aio.AioRpcError."""
-        answer: ScoreResponse = await self._score.Score(ScoreRequest(transaction=transaction), timeout=TIMEOUT_S)
+        metadata = [("traceparent", traceparent)] if traceparent else []
+        answer: ScoreResponse = await self._score.Score(
+            ScoreRequest(transaction=transaction), timeout=TIMEOUT_S, metadata=metadata
+        )
         return answer
 
     async def features(self, *, as_of_ms: int, view: str = "production", **ids: str) -> dict[str, float]:
@@ -144,6 +160,19 @@ class ClusterClient:
             self._topics.dead_letters, f"{origin.topic}:{origin.partition}:{origin.offset}", 1
         )
         return seen
+
+    async def rewind(self, by: int) -> None:
+        """Move what the stopped processor's group has committed of the payments so many offsets back."""
+        topic = self._topics.transactions
+        consumer: Any = AIOKafkaConsumer(group_id=self._cluster.group, enable_auto_commit=False, **self._arguments)
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, number) for number in await self._producer.partitions_for(topic)]
+            consumer.assign(partitions)
+            committed = {partition: await consumer.committed(partition) for partition in partitions}
+            await consumer.commit({partition: max(0, offset - by) for partition, offset in committed.items()})
+        finally:
+            await consumer.stop()
 
     def all_seen(self, topic: str) -> dict[str, list[Seen]]:
         """What was read so far, by key."""

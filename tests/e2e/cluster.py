@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from fraud.v1.decision_pb2 import Decision
+
 from fraudctl.cluster.ports import HOST, free_port
-from fraudctl.cluster.processes import Process, Program
+from fraudctl.cluster.processes import Process
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.services import CONSUMER_GROUP, services
 from fraudctl.cluster.settings import LocalSettings
@@ -106,22 +108,23 @@ class RunningCluster:
         for process in (*reversed(self._processes.values()), self._redis):
             process.stop()
 
-    def restart_processor(self, **environment: str) -> None:
+    async def restart_processor(self, **environment: str) -> None:
         """End it in order, and start it with these variables beside the others'."""
-        self.stop_processor()
-        self.start_processor(**environment)
+        await self.stop_processor()
+        await self.start_processor(**environment)
 
-    def stop_processor(self) -> None:
-        self._processor.stop()
+    async def stop_processor(self) -> None:
+        await asyncio.to_thread(self._processor.stop)
 
-    def kill_processor(self) -> None:
-        self._processor.kill()
+    async def kill_processor(self) -> None:
+        """By SIGKILL."""
+        await asyncio.to_thread(self._processor.kill)
 
-    def start_processor(self, **environment: str) -> None:
-        program: Program = self._programs["stream-processor"]
+    async def start_processor(self, **environment: str) -> None:
+        program = self._programs["stream-processor"]
         changed = replace(program, environment={**program.environment, **environment})
         self._processes["stream-processor"] = Process(changed, self._directory)
-        self._processor.start()
+        await asyncio.to_thread(self._processor.start)
 
     @property
     def _processor(self) -> Process:
@@ -144,11 +147,16 @@ class RunningCluster:
             for path in sorted(self._directory.glob("*.log"))
         )
 
-    def fraudctl(self, *arguments: str, columns: int = 160) -> str:
+    async def fraudctl(self, *arguments: str, columns: int = 160) -> str:
         """What the command prints to a terminal so wide. Raises AssertionError, with its errors, where it fails."""
         environment = {**os.environ, **self.environment, "COLUMNS": str(columns)}
-        result = subprocess.run(
-            [*_FRAUDCTL, *arguments], capture_output=True, text=True, check=False, env=environment, timeout=60
+        process = await asyncio.create_subprocess_exec(
+            *_FRAUDCTL, *arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert result.returncode == 0, f"fraudctl {' '.join(arguments)}: {result.stderr}{result.stdout}"
-        return result.stdout
+        output, errors = await process.communicate()
+        assert process.returncode == 0, f"fraudctl {' '.join(arguments)}: {errors.decode()}{output.decode()}"
+        return output.decode()
+
+    def captured(self, decision: Decision) -> dict[str, float]:
+        """The features that the decision rests on, by name."""
+        return dict(zip(self.bundle.manifest.feature_names, decision.feature_vector, strict=True))

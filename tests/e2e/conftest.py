@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from scorer.bundle import load_bundle
-from tests.bundles import make_world, train_bundle
+from tests.bundles import World, make_world, train_bundle
 from tests.e2e.client import ClusterClient
 from tests.e2e.cluster import RunningCluster
 from tests.otlp_receiver import OtlpReceiver
@@ -18,11 +18,16 @@ def backend() -> Iterator[OtlpReceiver]:
 
 
 @pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"), customers=300, terminals=100)
+
+
+@pytest.fixture(scope="package")
 def cluster(
-    tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str, backend: OtlpReceiver
+    tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str, backend: OtlpReceiver, world: World
 ) -> Iterator[RunningCluster]:
+    """Its model is trained on the world."""
     directory = tmp_path_factory.mktemp("e2e")
-    world = make_world(directory, customers=300, terminals=100)
     bundle_path = train_bundle(world, directory)
     running = RunningCluster(
         directory / "cluster",

@@ -51,6 +51,10 @@ class Person:
             outcome=outcome,
         )
 
+    def pays_suspiciously(self, at_ms: int) -> Transaction:
+        """So much that any model of these tests takes it for a fraud."""
+        return self.pays(at_ms, amount_minor=500_000, outcome=Outcome.OUTCOME_UNSPECIFIED)
+
 
 def label(
     payment: Transaction,

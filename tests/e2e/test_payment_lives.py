@@ -1,5 +1,6 @@
 """Six lives of a payment, through Kafka, Redis, the stream processor, the scorer and the feature service."""
 
+import asyncio
 import math
 
 import grpc
@@ -10,7 +11,7 @@ from fraud.v1.label_pb2 import LabelSource
 from fraud.v1.transaction_pb2 import Outcome, TransactionKind
 
 from scorer import policy
-from tests.e2e.client import ClusterClient, Seen, now_ms
+from tests.e2e.client import TIMEOUT_S, ClusterClient, Seen, now_ms
 from tests.e2e.cluster import RunningCluster
 from tests.e2e.payments import DAY_MS, MINUTE_MS, Person, label
 
@@ -20,11 +21,6 @@ FRAUDS = "customer_fraud_count_30d_delay_7d"
 def same(published: Seen, answered: Decision) -> bool:
     """Whether they are the same to the last bit. Messages with NaN in them are never equal; their bytes are."""
     return Decision.FromString(published.value).SerializeToString() == answered.SerializeToString()
-
-
-def captured(decision: Decision, cluster: RunningCluster) -> dict[str, float]:
-    """The features that the decision rests on, by name."""
-    return dict(zip(cluster.bundle.manifest.feature_names, decision.feature_vector, strict=True))
 
 
 async def test_approved(cluster: RunningCluster, client: ClusterClient) -> None:
@@ -43,11 +39,12 @@ async def test_approved(cluster: RunningCluster, client: ClusterClient) -> None:
         # Replayed: vector, model and policy give the same again, to the last bit.
         probability = cluster.bundle.full.probability(np.array(decision.feature_vector))
         assert probability == decision.fraud_probability
-        request = dict(zip(manifest.feature_names, decision.feature_vector, strict=True))
-        action, _ = cluster.bundle.decider.decide(probability, payment.amount_minor, policy.Tier.FULL, request)
+        action, _ = cluster.bundle.decider.decide(
+            probability, payment.amount_minor, policy.Tier.FULL, cluster.captured(decision)
+        )
         assert Action.Name(decision.action) == f"ACTION_{action.name}"
-    assert [captured(decision, cluster)["customer_count_1h"] for decision in decisions] == [1, 2]
-    assert [captured(decision, cluster)["customer_amount_mean_7d_before"] for decision in decisions][1] == 10.0
+    assert [cluster.captured(decision)["customer_count_1h"] for decision in decisions] == [1, 2]
+    assert [cluster.captured(decision)["customer_amount_mean_7d_before"] for decision in decisions][1] == 10.0
 
     await client.folded()
     served = await client.features(customer=person.customer, card=person.card, as_of_ms=t)
@@ -57,14 +54,21 @@ async def test_approved(cluster: RunningCluster, client: ClusterClient) -> None:
     assert math.isnan(served["terminal_count_1h"]), "of an entity nobody asked about"
 
 
+async def test_a_decision_says_how_fresh_its_histories_were(client: ClusterClient) -> None:
+    """It is known as soon as a worker has reported that it read the topics to their ends, which it does every second."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not (await client.score(Person().pays(now_ms()))).decision.HasField("freshness_ms"):
+            await asyncio.sleep(0.1)
+
+
 async def test_declined_by_the_issuer(cluster: RunningCluster, client: ClusterClient) -> None:
     person, t = Person(), now_ms()
     declined = person.pays(t - MINUTE_MS, outcome=Outcome.OUTCOME_DECLINED_BY_ISSUER)
     following = person.pays(t)
     await client.send(declined)
     await client.send(following)
-    own = captured(await client.decision(declined.transaction_id), cluster)
-    next_one = captured(await client.decision(following.transaction_id), cluster)
+    own = cluster.captured(await client.decision(declined.transaction_id))
+    next_one = cluster.captured(await client.decision(following.transaction_id))
 
     # What the issuer would answer was not known when the payment itself was decided; its attempt was.
     assert (own["customer_count_1h"], own["customer_declined_count_1h"]) == (1, 0)
@@ -101,7 +105,7 @@ async def test_reversed(cluster: RunningCluster, client: ClusterClient) -> None:
     following = person.pays(t)
     for message in (payment, reversal, following):  # of one customer, so of one partition: in this order
         await client.send(message)
-    seen = captured(await client.decision(following.transaction_id), cluster)
+    seen = cluster.captured(await client.decision(following.transaction_id))
 
     # The authorisation stays an attempt; its reversal is an input of its own, and nothing to decide.
     assert seen["customer_count_1h"] == 2
@@ -178,7 +182,7 @@ async def test_charged_back_weeks_later(cluster: RunningCluster, client: Cluster
 
     following = person.pays(t)
     await client.send(following)
-    assert captured(await client.decision(following.transaction_id), cluster)[FRAUDS] == 1
+    assert cluster.captured(await client.decision(following.transaction_id))[FRAUDS] == 1
 
 
 async def test_a_label_corrected(client: ClusterClient) -> None:

@@ -8,12 +8,16 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
+
+from fraudctl.cluster.kafka import KafkaServer
+from fraudctl.cluster.ports import free_port
 
 PROGRAM = Path(__file__).parent / "fold_worker.py"
 PARTITIONS = 4
@@ -109,12 +113,20 @@ class Cluster:
         return fences == {(p, s, self.sent[p] - 1) for p in range(PARTITIONS) for s in range(SHARDS)}
 
 
+@asynccontextmanager
+async def started(bootstrap: str, topic: str, database: Path) -> AsyncIterator[Cluster]:
+    cluster = Cluster(bootstrap, topic, database)
+    await cluster.start()
+    try:
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
 @pytest.fixture
 async def cluster(kafka_bootstrap: str, topic_name: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(kafka_bootstrap, topic_name("faults"), tmp_path / "state.sqlite")
-    await cluster.start()
-    yield cluster
-    await cluster.stop()
+    async with started(kafka_bootstrap, topic_name("faults"), tmp_path / "state.sqlite") as cluster:
+        yield cluster
 
 
 async def test_a_killed_worker(cluster: Cluster) -> None:
@@ -225,3 +237,19 @@ async def test_a_state_ahead_of_the_log_ends_the_worker(cluster: Cluster) -> Non
     _, errors = await asyncio.wait_for(second.communicate(), PATIENCE_S)
     assert second.returncode != 0
     assert b"FenceAheadOfLogError" in errors
+
+
+async def test_a_broker_that_restarts(tmp_path: Path, topic_name: Callable[[str], str]) -> None:
+    server = KafkaServer(tmp_path / "kafka", port=free_port(), controller_port=free_port())
+    server.start()
+    try:
+        async with started(server.bootstrap, topic_name("faults"), tmp_path / "state.sqlite") as cluster:
+            worker = await cluster.worker()
+            await cluster.send_until(lambda: len(cluster.folded()) > 500)
+            server.stop()
+            server.start()
+            await cluster.send(100)
+            await cluster.until_all_is_folded()
+            assert worker.returncode is None
+    finally:
+        server.stop()

@@ -42,6 +42,12 @@ def test_two_amounts_have_the_deviation_of_a_sample() -> None:
     assert math.isnan(feature("customer_amount_std_30d_before", paid(1_000, ago_ms=1)))
 
 
+def test_a_ratio_to_nothing_is_missing() -> None:
+    free = [paid(0, ago_ms=ago_ms) for ago_ms in (1, 2)]
+    assert feature("customer_amount_mean_1d_before", *free) == 0.0
+    assert math.isnan(feature("amount_over_customer_amount_mean_1d_before", *free))
+
+
 @pytest.mark.parametrize("amount_minor", [99_999, 33_333_333_333, 2**47 - 1])
 def test_equal_amounts_have_no_deviation_however_large(amount_minor: int) -> None:
     history = [paid(amount_minor, ago_ms=ago_ms) for ago_ms in range(1, 200)]

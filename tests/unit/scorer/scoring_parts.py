@@ -40,8 +40,9 @@ LAYOUT = StoreLayout(shard_count=4, key_fingerprint="0a1b2c3d")
 SHARES = StageShares(features=0.5, explanation=0.8, idempotency=0.9)
 NOW_MS = 1_700_000_000_000
 PLENTY_MS = 10_000.0
-GENUINE_MINOR = -1_000_000  # the small model's first feature is the amount: less is genuine
-FRAUD_MINOR = 1_000
+# The small model takes large amounts for frauds, and its policy lets small ones pass.
+GENUINE_MINOR = 0
+FRAUD_MINOR = 100_000
 
 
 @dataclass

@@ -8,7 +8,7 @@ from fraud.v1.decision_pb2 import TIER_DEGRADED_NO_FEATURES, TIER_FULL
 
 from feature_service.errors import StoreUnavailable
 from scorer.payments import Payments
-from tests.unit.scorer.scoring_parts import FRAUD_MINOR, Parts, payments_of
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, GENUINE_MINOR, Parts, payments_of
 
 IDS = tuple("abcdefgh")  # three parts
 
@@ -20,7 +20,7 @@ def parts(bundle_path: Path) -> Iterator[Parts]:
     made.explaining.close()
 
 
-@pytest.mark.parametrize("amount_minor", [-1_000_000, FRAUD_MINOR])
+@pytest.mark.parametrize("amount_minor", [GENUINE_MINOR, FRAUD_MINOR])
 async def test_many_are_decided_as_each_alone(parts: Parts, bundle_path: Path, amount_minor: int) -> None:
     payments = payments_of(*IDS, amount_minor=amount_minor)
     alone = Parts(bundle_path)
@@ -46,12 +46,7 @@ async def test_answers_come_without_vector_and_payment_which_are_published(parts
 
 
 async def test_what_is_decided_keeps_its_decision_and_is_published_again(parts: Parts) -> None:
-    first = {
-        each.transaction_id: decision
-        for each in [payments_of("c", "f")]
-        for decision, _ in await parts.score_batch(each)
-    }
-    assert first
+    await parts.score_batch(payments_of("c", "f"))
     earlier = {each.transaction_id: each for each in parts.outbox.decisions}
     parts.outbox.published.clear()
 

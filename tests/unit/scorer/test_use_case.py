@@ -209,7 +209,7 @@ async def test_a_model_that_refuses_is_replaced_by_the_other_and_then_by_rules(
     first, _ = await parts.score(payments_of("a"))
     object.__setattr__(models.request_only, "scoring", Mute(models.request_only.scoring))
     second, _ = await parts.score(payments_of("b"))
-    third, _ = await parts.score(payments_of("c", amount_minor=50_000))
+    third, _ = await parts.score(payments_of("c", amount_minor=FRAUD_MINOR))
 
     assert first.tier == TIER_DEGRADED_NO_FEATURES
     assert second.tier == third.tier == TIER_FALLBACK_RULES

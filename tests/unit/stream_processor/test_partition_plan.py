@@ -128,8 +128,9 @@ def test_a_heartbeat_never_takes_a_fence_back() -> None:
     assert (heartbeat.known.tolist(), heartbeat.new.tolist()) == ([40, 17], [40, 17])
 
 
-def test_an_untouched_partition_has_no_heartbeat() -> None:
-    assert planned().heartbeat().shards.tolist() == []
+def test_the_heartbeat_of_an_empty_log_says_that_nothing_is_applied() -> None:
+    heartbeat = planned().heartbeat()
+    assert (heartbeat.known.tolist(), heartbeat.new.tolist()) == ([NOTHING_APPLIED] * 2, [NOTHING_APPLIED] * 2)
 
 
 # Acknowledgements

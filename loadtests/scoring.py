@@ -1,0 +1,115 @@
+"""What is needed to measure a scorer: a model trained on simulated payments, later payments, and a running process."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from fraud.v1.transaction_pb2 import TRANSACTION_KIND_AUTHORISATION, Transaction
+
+from feature_service.catalogue import view
+from feature_service.decoding import TransactionDecoder
+from feature_service.labels import LabelDecoder
+from feature_service.money import RateTable, currency_exponents
+from feature_service.offline.dataset import decode_events, write_features
+from feature_service.plan import make_plan
+from feature_service.records import ENTITIES
+from fraudctl.cluster.ports import free_port
+from fraudctl.cluster.probes import grpc_health
+from fraudctl.cluster.processes import Process
+from loadtests.context import Context, Topics
+from loadtests.inputs import simulated
+from training.simulator import SimulatorSettings, simulate_batches
+from training.train import train
+from training.windows import Lengths
+
+_TRAINED_ON_DAYS: Final = 18
+_LENGTHS: Final = Lengths(calibration_days=5, delay_days=3, test_days=3)
+_ID_FIELDS: Final = tuple("ip" if entity == "ip" else f"{entity}_id" for entity in ENTITIES)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringInput:
+    bundle: Path
+    payments: Sequence[Transaction]  # of all kinds, after those that the model learned from, until yesterday
+
+
+@cache
+def scoring_input(context: Context) -> ScoringInput:
+    """Made once: a real model of the view `production`, and about 40,000 payments (20,000 for smoke)."""
+    context.say("training a model")
+    days = 30 if context.quick else 45
+    settings = SimulatorSettings(
+        start=datetime.now(UTC).date() - timedelta(days=days),
+        days=_TRAINED_ON_DAYS,
+        customers=800,
+        terminals=400,
+        # More frauds than usual, and known sooner: there are few days to learn from.
+        compromised_terminals_per_10k=10.0,
+        leaked_customers_per_10k=15.0,
+        label_delay_median_days=1.0,
+    )
+    bundle = _train(context, settings)
+    later = replace(settings, first_day=_TRAINED_ON_DAYS, days=days - _TRAINED_ON_DAYS)
+    now_ms = time.time_ns() // 1_000_000
+    return ScoringInput(bundle, [payment for payment in simulated(later) if payment.event_time_ms < now_ms])
+
+
+def authorisations(payments: Sequence[Transaction]) -> list[Transaction]:
+    """Those that are scored."""
+    return [payment for payment in payments if payment.kind == TRANSACTION_KIND_AUTHORISATION]
+
+
+def payments_now(given: ScoringInput, count: int, *, prefix: str) -> list[Transaction]:
+    """New payments that happen now, like some of the given ones: `prefix` and a number are their ids."""
+    random = Random(prefix)  # noqa: S311 - a sample
+    now_ms = time.time_ns() // 1_000_000
+    chosen = []
+    for number, like in enumerate(random.choices(authorisations(given.payments), k=count)):
+        payment = Transaction()
+        payment.CopyFrom(like)
+        payment.transaction_id = f"{prefix}{number}"
+        payment.event_time_ms = now_ms
+        chosen.append(payment)
+    return chosen
+
+
+def mean_records(given: ScoringInput, asked: Sequence[Transaction]) -> float:
+    """How long the histories are that are read for these, where all the given payments are folded."""
+    lengths = Counter(getattr(payment, field) for payment in given.payments for field in _ID_FIELDS)
+    read = [lengths[getattr(payment, field)] for payment in asked for field in _ID_FIELDS if getattr(payment, field)]
+    return sum(read) / len(read)
+
+
+@contextmanager
+def running_scorer(
+    context: Context, name: str, topics: Topics, bundle: Path, environment: dict[str, str]
+) -> Iterator[tuple[Process, str]]:
+    """A scorer process that serves, and its address."""
+    address = f"127.0.0.1:{free_port()}"
+    own = {
+        **context.environment(topics),
+        "FRAUD_SCORER_BIND": address,
+        "FRAUD_MODEL_DIR": str(bundle),
+        **environment,
+    }
+    with context.running(name, "scorer", environment=own, probe=grpc_health(address)) as process:
+        yield process, address
+
+
+def _train(context: Context, settings: SimulatorSettings) -> Path:
+    contract = context.contract
+    id_key = contract.read_id_key()
+    rates = RateTable.load(contract.rates_file, contract.base_currency)
+    decoder = TransactionDecoder(contract, rates, id_key)
+    events = decode_events(simulate_batches(settings), decoder, LabelDecoder(contract, id_key))
+    features = context.scratch / "training.parquet"
+    minor_per_major = 10 ** currency_exponents()[contract.base_currency]
+    write_features(events, make_plan(view("production").names), features, minor_per_major=minor_per_major)
+    return train(features, view="production", into=context.scratch / "bundle", lengths=_LENGTHS).path

@@ -1,0 +1,133 @@
+"""Rounds: what is queued, what is refused, and what is told to whom."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from random import Random
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+
+from scorer.policy import Action
+from scorer.publication import Delivery, Publication, Record, Topics
+from scorer.publisher import KafkaPublisher
+from scorer.record_sender import RecordSender
+from telemetry.metrics import Metrics
+from telemetry.trace_context import TraceContext
+
+METRICS = Metrics(Resource({}), [])
+CONTEXT = TraceContext.new(Random(1))
+
+
+class Sender(RecordSender):
+    """Acknowledges a round when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__({}, METRICS)
+        self.rounds: list[list[bytes]] = []
+        self.let = asyncio.Event()
+        self.started = asyncio.Event()
+
+    async def start(self, topics: Sequence[str]) -> None:
+        pass
+
+    async def send(self, records: Sequence[Record]) -> list[Delivery]:
+        self.rounds.append([record.key for record in records])
+        self.started.set()
+        await self.let.wait()
+        return [Delivery(partition=0, offset=offset) for offset in range(len(records))]
+
+
+def publication(transaction_id: str, *, alert: bool = False) -> Publication:
+    return Publication(transaction_id.encode(), b"", Action.DECLINE if alert else Action.APPROVE, alert, CONTEXT)
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+@pytest.fixture
+def alerts() -> list[tuple[bytes, int]]:
+    return []
+
+
+@pytest.fixture
+async def publisher(sender: Sender, alerts: list[tuple[bytes, int]]) -> AsyncIterator[KafkaPublisher]:
+    made = KafkaPublisher(
+        sender,
+        Topics("decisions", "alerts"),
+        queue_limit=3,
+        drain_s=5.0,
+        metrics=METRICS,
+        alert_sent=lambda sent, delivery, started_ns, ended_ns: alerts.append((sent.transaction_id, delivery.offset)),
+    )
+    async with made:
+        yield made
+        sender.let.set()
+
+
+async def test_what_comes_during_a_round_makes_the_next(publisher: KafkaPublisher, sender: Sender) -> None:
+    publisher.offer(publication("a"))
+    await sender.started.wait()
+    publisher.offer(publication("b"))
+    publisher.offer(publication("c"))
+    sender.let.set()
+    await publisher.publish([publication("d")])
+
+    assert sender.rounds == [[b"a"], [b"b", b"c", b"d"]]
+
+
+async def test_beyond_the_limit_nothing_is_taken_until_kafka_acknowledges(
+    publisher: KafkaPublisher, sender: Sender
+) -> None:
+    taken = [publisher.offer(publication(name)) for name in "abcd"]
+    sender.let.set()
+    await publisher.publish([publication("e")])
+
+    assert taken == [True, True, True, False]
+    assert publisher.offer(publication("f"))
+
+
+async def test_publish_returns_after_the_acknowledgement(publisher: KafkaPublisher, sender: Sender) -> None:
+    publishing = asyncio.create_task(publisher.publish([publication("a")]))
+    await sender.started.wait()
+
+    assert not publishing.done()
+    sender.let.set()
+    await publishing
+
+
+async def test_a_caller_that_gives_up_stops_nobody(publisher: KafkaPublisher, sender: Sender) -> None:
+    publishing = asyncio.create_task(publisher.publish([publication("a")]))
+    await sender.started.wait()
+    publishing.cancel()
+    sender.let.set()
+    await publisher.publish([publication("b")])
+
+    assert sender.rounds == [[b"a"], [b"b"]]
+
+
+async def test_alerts_are_told_with_their_place(
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[bytes, int]]
+) -> None:
+    sender.let.set()
+
+    await publisher.publish([publication("a"), publication("b", alert=True), publication("c")])
+
+    assert sender.rounds == [[b"a", b"b", b"b", b"c"]]
+    assert alerts == [(b"b", 2)]
+
+
+async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:
+    sender.let.set()
+    async with KafkaPublisher(
+        sender,
+        Topics("decisions", "alerts"),
+        queue_limit=3,
+        drain_s=5.0,
+        metrics=METRICS,
+        alert_sent=lambda *_: None,
+    ) as publisher:
+        publisher.offer(publication("a"))
+
+    assert sender.rounds == [[b"a"]]
