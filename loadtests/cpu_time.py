@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from fraudctl.cluster.processes import Process
+
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _USER, _SYSTEM = 11, 12  # fields after the name in /proc/PID/stat; see proc(5)
 
@@ -22,5 +24,14 @@ class CpuTimes:
         self._pids = pids
         self._begin = {name: cpu_seconds(pid) for name, pid in pids.items()}
 
-    def seconds(self) -> dict[str, float]:
-        return {name: cpu_seconds(pid) - self._begin[name] for name, pid in self._pids.items()}
+    def us_each(self, count: int, *, of: str) -> dict[str, float]:
+        """Microseconds for each of `count` done since then, by `{process}_cpu_us_per_{of}`."""
+        return {
+            f"{name}_cpu_us_per_{of}": round((cpu_seconds(pid) - self._begin[name]) / count * 1e6, 2)
+            for name, pid in self._pids.items()
+        }
+
+
+def process_ids(processes: Mapping[str, Process]) -> dict[str, int]:
+    """Of those that run."""
+    return {name: process.pid for name, process in processes.items() if process.pid is not None}

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from fraudctl.cluster.processes import Process
 from loadtests.context import PARTITIONS, Context, Topics
-from loadtests.cpu_time import CpuTimes
+from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.figures import BenchError, Result, Target, Value
 from loadtests.inputs import event_of
 from loadtests.progress import Progress
@@ -68,7 +68,7 @@ async def _watch(
             now_s = time.monotonic()
             progress.observe(now_s, sum(ends.values()))
             if progress.moved and cpu is None:
-                cpu = CpuTimes({name: process.pid for name, process in processes.items() if process.pid is not None})
+                cpu = CpuTimes(process_ids(processes))
             if progress.counted > before or progress.moved != moved:
                 last_moved_s = now_s
             elif now_s - last_moved_s > (_STALL_S if progress.moved else _START_TIMEOUT_S):
@@ -80,8 +80,5 @@ async def _watch(
         await consumer.stop()
     if cpu is None or progress.counted == 0:
         raise BenchError("all was decided before it was looked at: more events are needed")
-    used = {
-        f"{name}_cpu_us_per_decision": round(seconds / progress.counted * 1e6, 2)
-        for name, seconds in cpu.seconds().items()
-    }
+    used = cpu.us_each(progress.counted, of="decision")
     return progress.rate_per_s, {"decisions": progress.counted, "alerts": raised, **used}

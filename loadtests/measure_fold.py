@@ -13,7 +13,7 @@ import redis
 from feature_service.records import ENTITIES
 from fraudctl.cluster.processes import Process
 from loadtests.context import Context, Topics, at_once
-from loadtests.cpu_time import CpuTimes
+from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.figures import BenchError, Result, Target
 from loadtests.inputs import event_of, simulated, with_entities
 from loadtests.progress import Progress
@@ -35,7 +35,7 @@ _STALL_S: Final = 30.0
 class _Run:
     events_per_s: float
     events: int
-    cpu_us_per_event: dict[str, float]  # by process
+    cpu_us_per_event: dict[str, float]
 
 
 def measure(context: Context) -> list[Result]:
@@ -58,10 +58,7 @@ def measure(context: Context) -> list[Result]:
 
 
 def _result(name: str, runs: list[_Run], target: Target | None) -> Result:
-    cpu = {
-        f"{process}_cpu_us_per_event": round(median(run.cpu_us_per_event[process] for run in runs), 2)
-        for process in runs[0].cpu_us_per_event
-    }
+    cpu = {each: median(run.cpu_us_per_event[each] for run in runs) for each in runs[0].cpu_us_per_event}
     return Result(
         name,
         "events/s",
@@ -122,7 +119,7 @@ def _watch(
     context: Context, process: Process, progress: Progress, done: Callable[[], int], *, poll_s: float, at_most_s: float
 ) -> _Run:
     """Until it has arrived, or some seconds after it began to move. Raises: BenchError where nothing moves."""
-    pids = {"worker": process.pid, "redis": context.redis.pid, "kafka": context.kafka.pid}
+    processes = {"worker": process, "redis": context.redis, "kafka": context.kafka}
     cpu: CpuTimes | None = None
     begun_s = last_moved_s = time.monotonic()
     while not progress.arrived:
@@ -133,7 +130,7 @@ def _watch(
             if now_s - begun_s > _START_TIMEOUT_S or process.pid is None:
                 raise BenchError(f"nothing was folded; see {process.log_path}")
         elif cpu is None:
-            cpu = CpuTimes({name: pid for name, pid in pids.items() if pid is not None})
+            cpu = CpuTimes(process_ids(processes))
             begun_s = last_moved_s = now_s
         elif now_s - begun_s > at_most_s:
             break
@@ -144,9 +141,4 @@ def _watch(
         time.sleep(poll_s)
     if cpu is None or progress.counted == 0:
         raise BenchError("all was folded before it was looked at: more events are needed")
-    used = cpu.seconds()
-    return _Run(
-        progress.rate_per_s,
-        progress.counted,
-        {name: seconds / progress.counted * 1e6 for name, seconds in used.items()},
-    )
+    return _Run(progress.rate_per_s, progress.counted, cpu.us_each(progress.counted, of="event"))

@@ -1,8 +1,8 @@
-"""Score: latency of calls that come at 500 a second, and throughput with 16 in flight, beside a server that does nothing."""
+"""Score: latency at 500 calls a second and throughput with 16 in flight, beside a server that does nothing."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from fraudctl.cluster.ports import HOST, free_port
 from loadtests.baselines import echo_server
 from loadtests.calls import Calls, call_in_flight, call_on_schedule, method_at
 from loadtests.context import Context
+from loadtests.cpu_time import CpuTimes
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Latencies, Schedule
 from loadtests.score_cluster import listening, score_cluster
@@ -63,7 +64,9 @@ def measure(context: Context) -> list[Result]:
             method_at(echo_address, echo_server.METHOD) as echo,
         ):
             call_on_schedule(echo, _requests(given, 500, "warm-up-"), Schedule(_RATE_PER_S, 500))
+            cpu = CpuTimes({"scorer": cluster.pids["scorer"]})
             ours, theirs = _alternate(context, given, score, echo, schedule)
+            used = cpu.us_each(sum(len(calls.responses) for calls in ours.scheduled + ours.saturated), of="call")
     spans = json.loads(cluster.span_counts.read_text())
     asked = payments_now(given, schedule.count, prefix="score-0-")
     return _results(
@@ -74,6 +77,7 @@ def measure(context: Context) -> list[Result]:
             "mean_records_a_history": round(mean_records(given, asked), 1),
             "span_exports": spans["exports"],
             "span_bytes": spans["bytes"],
+            **used,
         },
     )
 

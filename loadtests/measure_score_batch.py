@@ -10,6 +10,7 @@ from fraud.v1.scoring_pb2 import ScoreBatchResponse
 from feature_service.score_batch import join_score_batch
 from loadtests.calls import call_in_flight, method_at
 from loadtests.context import Context
+from loadtests.cpu_time import CpuTimes
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Latencies
 from loadtests.score_cluster import score_cluster
@@ -32,7 +33,9 @@ def measure(context: Context) -> list[Result]:
         for in_flight in (1, _IN_FLIGHT):
             requests = _requests(given, round(seconds * _MOST_PER_S / _BATCH), f"batch-{in_flight}-")
             context.say(f"ScoreBatch: batches of {_BATCH}, {in_flight} in flight, for {seconds:.0f} s")
+            cpu = CpuTimes(cluster.pids)
             calls = call_in_flight(score_batch, requests, in_flight=in_flight, seconds=seconds)
+            used = cpu.us_each(len(calls.responses) * _BATCH, of="transaction")
             rates[in_flight] = len(calls.responses) * _BATCH / calls.seconds
     results = [result for response in calls.responses for result in ScoreBatchResponse.FromString(response).results]
     tiers = Counter(Tier.Name(result.decision.tier) for result in results)
@@ -41,6 +44,7 @@ def measure(context: Context) -> list[Result]:
         "one_batch_at_a_time": round(rates[1]),
         "batch_p50_ms": round(latencies.p50_ms, 1),
         "batch_p99_ms": round(latencies.p99_ms, 1),
+        **used,
         **tiers,
         **calls.refusals,
     }

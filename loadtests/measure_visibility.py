@@ -19,8 +19,8 @@ from feature_service.money import RateTable
 from feature_service.records import ENTITIES
 from feature_service.settings import StoreSettings, store_layout
 from loadtests.context import Context, Topics
-from loadtests.cpu_time import CpuTimes
-from loadtests.figures import BenchError, Result, Target
+from loadtests.cpu_time import CpuTimes, process_ids
+from loadtests.figures import BenchError, Result, Target, Value
 from loadtests.inputs import event_of, simulated, with_entities
 from loadtests.latency import Latencies, Schedule
 from loadtests.topic_input import fill, wait_for
@@ -45,16 +45,16 @@ def measure(context: Context) -> list[Result]:
         warm_up = asyncio.run(fill(context, topics, [event_of(upcoming[0])]))
         asyncio.run(wait_for(context, warm_up))
         context.say(f"publishing {schedule.rate_per_s:,.0f} events a second for {seconds} s")
-        cpu = CpuTimes({"worker": worker.pid or 0})
+        cpu = CpuTimes(process_ids({"worker": worker, "redis": context.redis, "kafka": context.kafka}))
         latencies_s = _run(context, topics, schedule, upcoming)
-        worker_s = cpu.seconds()["worker"]
+        used = cpu.us_each(schedule.count, of="event")
     found = Latencies.of(latencies_s)
-    details = {
+    details: dict[str, Value] = {
         "samples": found.count,
         "poll_ms": _POLL_S * 1_000,
         "p99.9_ms": round(found.p999_ms, 2),
         "max_ms": round(found.max_ms, 2),
-        "worker_cpu_share": round(worker_s / seconds, 3),
+        **used,
     }
     return [
         Result("event visible in features at 2,000 events/s, p50", "ms", found.p50_ms),

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Probe
 from loadtests.context import Context
+from loadtests.cpu_time import process_ids
 from loadtests.inputs import event_of
 from loadtests.scoring import ScoringInput, running_scorer
 from loadtests.topic_input import fill, wait_for
@@ -19,6 +20,7 @@ from loadtests.topic_input import fill, wait_for
 @dataclass(frozen=True, slots=True)
 class ScoreCluster:
     address: str
+    pids: Mapping[str, int]  # of scorer, redis and kafka
     span_counts: Path  # written when the cluster has stopped
 
 
@@ -47,8 +49,9 @@ def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[
         folded = asyncio.run(fill(context, topics, map(event_of, given.payments)))
         context.say(f"{name}: folding {folded.events:,} payments")
         asyncio.run(wait_for(context, folded))
-        with running_scorer(context, f"{name}-scorer", topics, given.bundle, tracing) as (_, address):
-            yield ScoreCluster(address, counts)
+        with running_scorer(context, f"{name}-scorer", topics, given.bundle, tracing) as (scorer, address):
+            pids = process_ids({"scorer": scorer, "redis": context.redis, "kafka": context.kafka})
+            yield ScoreCluster(address, pids, counts)
 
 
 def listening(address: str) -> Probe:

@@ -130,6 +130,8 @@ def _probabilities(model: ServedModel, vectors: NDArray[np.float64], wanted: NDA
     try:
         if vectors.shape[0] == 1 and wanted[0]:
             probabilities[0] = model.scoring.probability(vectors[0])
+        elif wanted.all():
+            probabilities = model.scoring.probabilities(vectors)
         elif wanted.any():
             probabilities[wanted] = model.scoring.probabilities(vectors[wanted])
     except ModelError as error:

@@ -100,7 +100,7 @@ class DecisionMaker:
         self._random = random
         self._layout = layout
         self._entities = list(assessor.features.plan.entities)
-        self.alert_actions: Final = assessor.models.decider.alert_actions
+        self.alert_actions: Final = tuple(assessor.models.decider.alert_actions)  # few: faster to look through
 
     def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
         marks = Marks(arrived_ns, decoded_ns, begun_ns=self._clock.monotonic_ns())

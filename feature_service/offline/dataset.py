@@ -128,13 +128,14 @@ def write_features(
     output: Path,
     *,
     minor_per_major: int,
+    until_ms: int = _NEVER_MS,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> OfflineSummary:
     """One row for each authorisation: ids, event time, the plan's features, is_fraud and known_at_ms (null: none).
 
-    The file appears whole, under its name, or not at all. `on_progress` gets the rows written so far.
+    Of those before `until_ms`, where later ones are too young to have labels. The file appears whole, under its name, or not at all. `on_progress` gets the rows written so far.
     """
-    wanted = events.authorisations
+    wanted = events.authorisations & (events.rows["event_time_ms"] < until_ms)
     ids = events.ids.filter(pa.array(wanted))
     ids = ids.drop_columns(
         [name for name in ids.column_names if name != "transaction_id" and ids[name].null_count == ids.num_rows]

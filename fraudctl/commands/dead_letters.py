@@ -20,7 +20,7 @@ def list_(
 
     from fraud.v1.dead_letter_pb2 import Rejection
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from fraudctl.local import use_local_environment
     from stream_processor.dead_letters import StoredDeadLetter, dead_letter_consumer, read_dead_letters
@@ -39,7 +39,9 @@ def list_(
 
     asyncio.run(read())
     console = Console()
-    table = Table("offset", "reason", "origin", "replayable", "what to mend")
+    # Whole on any terminal: an origin cut short leads nowhere.
+    narrow = (Column(name, no_wrap=True) for name in ("offset", "reason", "origin", "replayable"))
+    table = Table(*narrow, "what to mend")
     for stored in newest:
         letter = stored.letter
         table.add_row(

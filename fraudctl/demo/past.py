@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from feature_service.catalogue import view as view_of
 from feature_service.contract_settings import ContractSettings
@@ -12,6 +13,8 @@ from feature_service.offline.dataset import decode_events, write_features
 from feature_service.plan import make_plan
 from fraudctl.demo.source import Source
 from training.train import TrainedBundle, train
+
+_LABEL_WAIT_MS: Final = 7 * 86_400_000  # younger payments mostly have no label yet
 
 
 def train_on_past(source: Source, split_ms: int, id_hash_key_file: Path, into: Path) -> TrainedBundle:
@@ -32,5 +35,6 @@ def train_on_past(source: Source, split_ms: int, id_hash_key_file: Path, into: P
             make_plan(view_of(source.view).names),
             features,
             minor_per_major=10 ** currency_exponents()[contract.base_currency],
+            until_ms=split_ms - _LABEL_WAIT_MS,
         )
         return train(features, view=source.view, into=into, model_name="demo")

@@ -19,7 +19,7 @@ from training.simulator import SimulatorSettings, simulate, simulate_batches
 
 _DAY_MS: Final = 86_400_000
 _NEVER_MS: Final = 1 << 62
-LEAST_PAST_DAYS: Final = 30  # to train on: a month of features, and the wait for labels
+LEAST_PAST_DAYS: Final = 37  # to train on: windows of training, calibration and test, with waits for labels
 _LIVE_SHARE: Final = 0.15
 _MOST_LIVE_DAYS: Final = 14
 _SIMULATED_DAYS: Final = 60

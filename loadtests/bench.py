@@ -1,0 +1,93 @@
+"""`make bench`: measures throughput and latency on this machine, and writes the figures as JSON.
+
+Everything runs on servers and processes of its own, below a temporary folder, and is stopped at the end. The folder with
+all logs is kept where a measurement fails.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from fraudctl.cluster.errors import ClusterError
+from loadtests import (
+    measure_end_to_end,
+    measure_fold,
+    measure_kernel,
+    measure_memory,
+    measure_offline,
+    measure_score,
+    measure_score_batch,
+    measure_visibility,
+)
+from loadtests.context import Context
+from loadtests.figures import BenchError, Result
+from loadtests.machine import describe_machine, is_busy
+from loadtests.report import Report, print_report, render_markdown
+
+# In this order: what needs no server first.
+MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
+    "kernel": measure_kernel.measure,
+    "offline": measure_offline.measure,
+    "memory": measure_memory.measure,
+    "fold": measure_fold.measure,
+    "visibility": measure_visibility.measure,
+    "end-to-end": measure_end_to_end.measure,
+    "score": measure_score.measure,
+    "score-batch": measure_score_batch.measure,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short runs that show that everything works: no figures")
+    parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), metavar="NAME")
+    parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="where to write the figures")
+    parser.add_argument("--markdown", type=Path, metavar="JSON", help="measure nothing: print this file as Markdown")
+    arguments = parser.parse_args()
+    if arguments.markdown is not None:
+        print(render_markdown(json.loads(arguments.markdown.read_text(encoding="utf-8"))), end="")
+        return 0
+    # As Ctrl-C does: a run that is told to end stops what it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console()
+    if is_busy():
+        console.print("[yellow]Others are using the processors: figures will be too low.[/]")
+    results: list[Result] = []
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    machine = describe_machine()
+    failure = _measure(arguments.only, quick=arguments.quick, results=results, console=console)
+    report = Report(machine, started_at, arguments.quick, results)
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    print_report(report, console)
+    console.print(f"Figures: {arguments.json}")
+    if failure is not None:
+        console.print(f"[red]{failure}[/]")
+    return 0 if failure is None else 1
+
+
+def _measure(names: Sequence[str], *, quick: bool, results: list[Result], console: Console) -> str | None:
+    """Fill `results`, in the order of MEASUREMENTS; what failed, if something did: then the rest is not measured."""
+    scratch = Path(tempfile.mkdtemp(prefix="fraud-bench-"))
+    with console.status("") as status, Context(scratch, quick=quick, say=status.update) as context:
+        for name in (each for each in MEASUREMENTS if each in names):
+            status.update(name)
+            try:
+                results += MEASUREMENTS[name](context)
+            except (BenchError, ClusterError, TimeoutError) as error:
+                return f"{name}: {error}\nAll logs: {scratch}"
+    shutil.rmtree(scratch)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
