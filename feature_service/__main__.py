@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import FeatureError
+from feature_service.grpc_server import run_until_told
 from feature_service.server import run
 from feature_service.settings import FeatureServiceSettings, StoreSettings
 from telemetry.logs import configure_logging
@@ -21,7 +22,7 @@ def main() -> None:
     try:
         settings = FeatureServiceSettings()
         configure_logging("feature-service", settings.log_level)
-        asyncio.run(run(settings, StoreSettings(), ContractSettings()))
+        asyncio.run(run_until_told(run(settings, StoreSettings(), ContractSettings())))
     except (ValidationError, FeatureError) as error:
         log.critical("cannot serve", error=str(error), kind=type(error).__name__)
         sys.exit(2)

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,7 +49,7 @@ class TlsFiles:
 
 
 class GrpcServer:
-    """One service. Health says SERVING from `start` to `stop`."""
+    """One service. Health says SERVING while it serves."""
 
     def __init__(
         self,
@@ -86,20 +87,26 @@ class GrpcServer:
         except RuntimeError as error:
             raise ServerError(f"{bind} cannot be listened on: {error}") from error
 
-    async def start(self) -> None:
-        for name in ("", self._service):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await self._server.start()
+    async def serve(self, *, drain_s: float) -> None:
+        """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
+        try:
+            for name in ("", self._service):
+                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._server.start()
+            await self._server.wait_for_termination()
+        finally:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(drain_s)
 
-    async def stop(self, *, drain_s: float) -> None:
-        """Tell health checks first, refuse new calls, and give those in flight their time."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(drain_s)
 
+async def run_until_told(service: Coroutine[None, None, None]) -> None:
+    """Run a service that ends by being cancelled: by SIGTERM or SIGINT, at whatever point it is.
 
-async def until_told_to_stop(signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGINT)) -> None:
-    told = asyncio.Event()
+    It may take its time to end in order; a second signal cancels that too.
+    """
+    running = asyncio.ensure_future(service)
     loop = asyncio.get_running_loop()
-    for each in signals:
-        loop.add_signal_handler(each, told.set)
-    await told.wait()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, running.cancel)
+    with suppress(asyncio.CancelledError):
+        await running

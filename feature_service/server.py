@@ -9,7 +9,7 @@ import structlog
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
 from feature_service.freshness import watch_freshness
-from feature_service.grpc_server import GrpcServer, TlsFiles, until_told_to_stop
+from feature_service.grpc_server import GrpcServer, TlsFiles
 from feature_service.lookup import FeatureLookup
 from feature_service.money import RateTable
 from feature_service.servicer import SERVICE, FeatureServicer
@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 async def run(settings: FeatureServiceSettings, store_settings: StoreSettings, contract: ContractSettings) -> None:
-    """Serve until SIGTERM or SIGINT. Raises: FeatureError for what someone must mend."""
+    """Serve until cancelled. Raises: FeatureError for what someone must mend."""
     id_key = contract.read_id_key()
     rates = RateTable.load(contract.rates_file, contract.base_currency)
     async with AsyncExitStack() as stack:
@@ -40,9 +40,5 @@ async def run(settings: FeatureServiceSettings, store_settings: StoreSettings, c
             max_message_bytes=_MAX_MESSAGE_BYTES,
             max_connection_age_s=_MAX_CONNECTION_AGE_S,
         )
-        await server.start()
         log.info("serving", bind=settings.feature_service_bind)
-        try:
-            await until_told_to_stop()
-        finally:
-            await server.stop(drain_s=settings.feature_service_drain_ms / 1_000)
+        await server.serve(drain_s=settings.feature_service_drain_ms / 1_000)

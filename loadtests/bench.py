@@ -1,7 +1,7 @@
 """`make bench`: measures throughput and latency on this machine, and writes the figures as JSON.
 
-Everything runs on servers and processes of its own, below a temporary folder, and is stopped at the end. The folder with
-all logs is kept where a measurement fails.
+Everything runs on servers and processes of its own, below a temporary folder, and is stopped at the end. The folder, and
+the logs in it, are kept where a measurement fails.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from loadtests import (
 from loadtests.context import Context
 from loadtests.figures import BenchError, Result
 from loadtests.machine import describe_machine, is_busy
-from loadtests.report import Report, print_report, render_markdown
+from loadtests.report import Report, print_report
 
 # In this order: what needs no server first.
 MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
@@ -51,11 +51,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="short runs that show that everything works: no figures")
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), metavar="NAME")
     parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="where to write the figures")
-    parser.add_argument("--markdown", type=Path, metavar="JSON", help="measure nothing: print this file as Markdown")
     arguments = parser.parse_args()
-    if arguments.markdown is not None:
-        print(render_markdown(json.loads(arguments.markdown.read_text(encoding="utf-8"))), end="")
-        return 0
     # As Ctrl-C does: a run that is told to end stops what it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
@@ -64,29 +60,35 @@ def main() -> int:
     results: list[Result] = []
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     machine = describe_machine()
-    failure = _measure(arguments.only, quick=arguments.quick, results=results, console=console)
+    failure: Exception | None = None
+    try:
+        _measure(arguments.only, quick=arguments.quick, results=results, console=console)
+    except (BenchError, ClusterError, TimeoutError) as error:
+        failure = error
     report = Report(machine, started_at, arguments.quick, results)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
     print_report(report, console)
-    console.print(f"Figures: {arguments.json}")
+    console.print(f"\nFigures: {arguments.json}")
     if failure is not None:
-        console.print(f"[red]{failure}[/]")
+        console.print(f"[red]not all was measured: {failure}[/]")
     return 0 if failure is None else 1
 
 
-def _measure(names: Sequence[str], *, quick: bool, results: list[Result], console: Console) -> str | None:
-    """Fill `results`, in the order of MEASUREMENTS; what failed, if something did: then the rest is not measured."""
+def _measure(names: Sequence[str], *, quick: bool, results: list[Result], console: Console) -> None:
+    """Append to `results` as they come. The first failure ends it."""
     scratch = Path(tempfile.mkdtemp(prefix="fraud-bench-"))
-    with console.status("") as status, Context(scratch, quick=quick, say=status.update) as context:
-        for name in (each for each in MEASUREMENTS if each in names):
-            status.update(name)
-            try:
+    succeeded = False
+    try:
+        with console.status("") as status, Context(scratch, quick=quick, say=status.update) as context:
+            for name in (each for each in MEASUREMENTS if each in names):
                 results += MEASUREMENTS[name](context)
-            except (BenchError, ClusterError, TimeoutError) as error:
-                return f"{name}: {error}\nAll logs: {scratch}"
-    shutil.rmtree(scratch)
-    return None
+        succeeded = True
+    finally:
+        if succeeded:
+            shutil.rmtree(scratch)
+        else:
+            console.print(f"All logs: {scratch}")
 
 
 if __name__ == "__main__":

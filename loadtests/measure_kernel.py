@@ -26,7 +26,7 @@ from training.simulator import SimulatorSettings
 
 _RECORDS: Final = 60
 _HORIZON_DAYS: Final = 37
-_TARGET: Final = Target("1.6 (sketch of 72 features)", 10.0, "less")
+_TARGET: Final = Target("1.6 (sketch, 72 features of 3 entities)", 10.0, "less")
 _BATCH: Final = 96  # what the scorer assesses in one go
 
 

@@ -1,13 +1,21 @@
-"""Results as a table for the terminal, as JSON, and as Markdown made of that JSON."""
+"""Results as a table for the terminal, as JSON, and as Markdown made of that JSON.
 
+`python -m loadtests.report FILE` prints what `bench` wrote as the tables of docs/benchmarks.md.
+"""
+
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.table import Table
 
 from loadtests.figures import Result, Target
+
+_HEADINGS: Final = ("what", "first sketch or peer", "reach", "measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +41,33 @@ class Report:
 
 def print_report(report: Report, console: Console) -> None:
     table = Table(title="measured" if not report.quick else "measured in short runs: smoke, not figures")
-    for heading in ("what", "first sketch or peer", "reach", "measured", ""):
+    for heading in _HEADINGS:
         table.add_column(heading, justify="right" if heading in ("reach", "measured") else "left")
     for result in report.results:
-        table.add_row(*_row(result), _details(result))
+        table.add_row(*_row(result))
     console.print(table)
+    for result in report.results:
+        if result.details:
+            console.print(f"[bold]{result.name}[/]: {_details(result)}", highlight=False)
+    console.print()
     for name, words in report.machine.items():
-        console.print(f"[bold]{name.replace('_', ' ')}[/]: {words}")
+        console.print(f"{name.replace('_', ' ')}: {words}", highlight=False)
 
 
 def render_markdown(found: Mapping[str, Any]) -> str:
-    """The table of docs/benchmarks.md, from what `bench` wrote as JSON."""
+    """From what `bench` wrote as JSON: the table, what was seen beside each figure, and the machine."""
     report = Report.from_json(found)
     lines = [
         f"Measured {report.started_at}" + (", in short runs: smoke, not figures." if report.quick else "."),
         "",
-        *(f"- {name.replace('_', ' ')}: {words}" for name, words in report.machine.items()),
+        f"| {' | '.join(_HEADINGS)} |",
+        "| --- | --- | ---: | ---: |",
+        *(f"| {' | '.join(_row(result))} |" for result in report.results),
         "",
-        "| what | first sketch or peer | reach | measured | beside it |",
-        "| --- | --- | ---: | ---: | --- |",
+        *(f"- {result.name}: {_details(result)}" for result in report.results if result.details),
+        "",
+        *(f"- {name.replace('_', ' ')}: {words}" for name, words in report.machine.items()),
     ]
-    for result in report.results:
-        cells = (*_row(result), _details(result))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -86,3 +98,7 @@ def _number(value: float) -> str:
     if isinstance(value, int) or abs(value) >= 1_000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    print(render_markdown(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")

@@ -10,9 +10,10 @@ from typing import Final
 
 from feature_service.errors import StoreUnavailable
 from scorer.budget import Stage
-from scorer.decision_maker import Assessed, Decided, DecisionMaker, Group
+from scorer.decision_maker import Assessed, Decided, DecisionMaker
 from scorer.decision_writer import read_back
 from scorer.explaining import Explaining
+from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Payments

@@ -6,12 +6,12 @@ from random import Random
 from typing import Final, NamedTuple
 
 from feature_service.freshness import ConfirmedTimes
-from feature_service.online import KeySet
 from feature_service.stores.layout import StoreLayout
 from scorer.assessment import Assessment, Assessor
 from scorer.budget import Stage
 from scorer.decision_writer import DecisionWriter, StageTimes
 from scorer.frames import whole_decision
+from scorer.group import Group
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
 from scorer.policy import Tier
@@ -28,42 +28,6 @@ _NS_PER_US: Final = 1_000
 class Clock:
     monotonic_ns: Callable[[], int]
     unix_ms: Callable[[], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """n payments with what identifies each: its stored decision's key, its payload's hash, its span."""
-
-    payments: Payments
-    keys: KeySet
-    decision_keys: list[bytes]
-    request_hashes: list[bytes]
-    contexts: list[TraceContext]
-    marks: Marks
-
-    @property
-    def all_keys(self) -> list[bytes]:
-        """What is read in one round trip: histories, then decisions."""
-        return [*self.keys.keys, *self.decision_keys]
-
-    def only(self, indices: Sequence[int]) -> "Group":
-        if len(indices) == len(self.contexts):
-            return self
-        payments = self.payments
-        chosen = list(indices)
-        return Group(
-            Payments(
-                payments.rows[chosen],
-                [payments.transactions[i] for i in chosen],
-                [payments.transaction_ids[i] for i in chosen],
-                [payments.parents[i] for i in chosen],
-            ),
-            KeySet(self.keys.keys, self.keys.places[chosen]),
-            [self.decision_keys[i] for i in chosen],
-            [self.request_hashes[i] for i in chosen],
-            [self.contexts[i] for i in chosen],
-            self.marks,
-        )
 
 
 class Assessed(NamedTuple):

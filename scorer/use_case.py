@@ -9,10 +9,11 @@ from typing import Protocol, TypeVar
 
 from feature_service.errors import StoreUnavailable
 from scorer.budget import Budget, Stage
-from scorer.decision_maker import DecisionMaker, Group
+from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions, read_back
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining
+from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments

@@ -133,7 +133,8 @@ def write_features(
 ) -> OfflineSummary:
     """One row for each authorisation: ids, event time, the plan's features, is_fraud and known_at_ms (null: none).
 
-    Of those before `until_ms`, where later ones are too young to have labels. The file appears whole, under its name, or not at all. `on_progress` gets the rows written so far.
+    Of those before `until_ms`, where later ones are too young to have labels. The file appears whole, under its name,
+    or not at all. `on_progress` gets the rows written so far.
     """
     wanted = events.authorisations & (events.rows["event_time_ms"] < until_ms)
     ids = events.ids.filter(pa.array(wanted))

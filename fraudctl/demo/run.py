@@ -26,6 +26,7 @@ from fraudctl.cluster.cluster import ROOT, LocalCluster
 from fraudctl.cluster.processes import Process
 from fraudctl.cluster.services import LOCAL_RETENTION_MS, services
 from fraudctl.demo.past import train_on_past
+from fraudctl.demo.probe import probe_score
 from fraudctl.demo.show import alert_table, summary
 from fraudctl.demo.source import Source, Timeline, make_timeline
 from fraudctl.demo.watch import Seen, watch_folds, watch_topics
@@ -160,9 +161,12 @@ async def _stream_live(cluster: LocalCluster, timeline: Timeline, console: Conso
                 live.update(Group(progress, alert_table(seen.last_alerts)))
             live_seconds = time.monotonic() - live_began_s
         reading.cancel()
+    with console.status("asking for single decisions"):
+        score_us = await probe_score(cluster.environment["FRAUD_SCORER_ADDRESS"], timeline.live)
+    console.print()
     if first_alert_s is not None:
         console.print(f"The first alert came {first_alert_s:.0f} s after the start.")
-    console.print(summary(timeline, seen, live_seconds))
+    console.print(summary(timeline, seen, live_seconds, score_us))
 
 
 async def _publish(publisher: EventPublisher, events: Sequence[Event], progress: Progress, task: TaskID) -> Ends:

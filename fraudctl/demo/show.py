@@ -29,7 +29,7 @@ def alert_table(alerts: Sequence[Alert]) -> Table:
     return table
 
 
-def summary(timeline: Timeline, seen: Seen, live_seconds: float) -> Table:
+def summary(timeline: Timeline, seen: Seen, live_seconds: float, score_us: Sequence[int]) -> Table:
     table = Table("", "", title="Summary of the live part", show_header=False, min_width=60)
     alerted = seen.alerts.keys() & timeline.live_payments
     caught = alerted & timeline.live_frauds
@@ -40,7 +40,8 @@ def summary(timeline: Timeline, seen: Seen, live_seconds: float) -> Table:
     table.add_row("alerts", f"{len(seen.alerts):,}")
     table.add_row("dead letters", ", ".join(f"{n:,} {reason}" for reason, n in seen.dead_letters.items()) or "0")
     table.add_row("end to end", f"{len(timeline.live) / live_seconds:,.0f} events/s over {live_seconds:.0f} s")
-    table.add_row("scoring, in its batch slice", _percentiles(seen.score_us, 1000, "ms"))
+    table.add_row("Score, as its caller sees it", _percentiles(score_us, 1000, "ms"))
+    table.add_row("ScoreBatch, call to decision", _percentiles(seen.score_us, 1000, "ms"))
     table.add_row("freshness of histories", _percentiles(seen.freshness_ms, 1, "ms"))
     if alerted:
         table.add_row("precision of the alerts", f"{len(caught) / len(alerted):.1%} ({len(caught)} of {len(alerted)})")

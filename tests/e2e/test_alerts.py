@@ -49,9 +49,7 @@ async def alerted(
     alerting = {action.name for action in cluster.bundle.decider.alert_actions}
     assert calls & alerting
     assert calls - alerting
-    expected = {
-        each for each, decision in decisions.items() if policy.Action(decision.action).name in alerting
-    }
+    expected = {each for each, decision in decisions.items() if policy.Action(decision.action).name in alerting}
     found = {}
     for each in expected:
         several = await client.alerts(each, count=times)

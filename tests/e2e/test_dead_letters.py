@@ -164,7 +164,11 @@ async def test_a_person_lists_and_replays_them(cluster: RunningCluster, client: 
     again = await client.dead_letter_of(Origin(origin.topic, origin.partition, origin.offset + 1 + 1))
     letter = DeadLetter.FromString(again.value)
     assert letter.reason == Rejection.REJECTION_FUTURE
-    assert (letter.value, letter.key, letter.record_timestamp_ms) == (early.SerializeToString(), key, t - 10 * MINUTE_MS)
+    assert (letter.value, letter.key, letter.record_timestamp_ms) == (
+        early.SerializeToString(),
+        key,
+        t - 10 * MINUTE_MS,
+    )
 
     await cluster.restart_processor(FRAUD_FUTURE_ALLOWANCE_MS=str(15 * MINUTE_MS))
     try:

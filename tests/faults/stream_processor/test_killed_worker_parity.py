@@ -26,7 +26,7 @@ from training.simulator import SimulatorSettings, simulate_batches
 
 DAYS = 5  # one stretch of the comparison: all of it is published before anything is compared
 RECORDS_AT_ONCE = 25
-KILLED_AFTER = 20  # histories
+KILLED_AFTER = 200  # histories
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ async def test_features_are_the_offline_ones(run: ParityRun, redis_client: redis
     await ensure_topics(run.kafka_bootstrap, [TopicSpec(name, partitions=2) for name in run.topics])
 
     def histories() -> int:
-        return int(redis_client.dbsize())
+        keys: list[bytes] = redis_client.keys(layout.prefix + b"*}:[ckmtdi]:*")  # type: ignore[assignment]  # not asyncio's
+        return len(keys)
 
     with running_workers(1, run.worker_environment, run.logs) as [first]:
         comparing = asyncio.create_task(
@@ -87,6 +88,6 @@ async def test_features_are_the_offline_ones(run: ParityRun, redis_client: redis
         at_the_kill = histories()
         with running_workers(1, run.worker_environment, run.logs):
             skew = await comparing
-    assert at_the_kill < histories(), "it was killed in the middle"
+    assert at_the_kill < histories() / 2, "it was killed in the middle"
     assert skew.rows > 2_000
     assert skew.mismatched_values == 0, "\n".join(skew.examples)

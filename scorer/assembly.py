@@ -1,0 +1,76 @@
+"""The scorer's parts put together, on a store and a publisher that are there."""
+
+import asyncio
+import os
+import socket
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from feature_service.contract_settings import ContractSettings
+from feature_service.freshness import ConfirmedTimes, watch_freshness
+from feature_service.plan import make_plan
+from feature_service.settings import make_online_features
+from feature_service.stores.redis_store import RedisHistoryStore
+from scorer.assessment import Assessor
+from scorer.batch_use_case import ScoreMany
+from scorer.decision_maker import Clock, DecisionMaker
+from scorer.decision_store import RedisDecisionStore
+from scorer.decision_writer import DecisionWriter
+from scorer.explaining import Explaining
+from scorer.observer import Observer
+from scorer.serving import Models
+from scorer.settings import ScorerSettings
+from scorer.spans import ScoreSpans
+from scorer.use_case import Publisher, ScoreOne
+from telemetry.metrics import Metrics
+
+_FRESHNESS_PERIOD_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    maker: DecisionMaker
+    explaining: Explaining
+    score_one: ScoreOne
+    score_many: ScoreMany
+
+
+def assemble(
+    stack: AsyncExitStack,
+    models: Models,
+    store: RedisHistoryStore,
+    publisher: Publisher,
+    *,
+    settings: ScorerSettings,
+    contract: ContractSettings,
+    redis_timeout_ms: int,
+    spans: ScoreSpans,
+    metrics: Metrics,
+    random: Random,
+) -> Parts:
+    """Leaving `stack` takes them down again, before the store and the publisher if those were entered earlier."""
+    decisions = RedisDecisionStore(store.redis, ttl_s=settings.decision_ttl_s, timeout_ms=redis_timeout_ms)
+    stack.push_async_callback(decisions.close)
+    times = ConfirmedTimes()
+    watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
+    stack.callback(watching.cancel)
+    features = make_online_features(make_plan(models.feature_names), store.layout, contract)
+    maker = DecisionMaker(
+        Assessor(models, features, freshness_limit_ms=settings.freshness_limit_ms),
+        DecisionWriter(models, instance=settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"),
+        spans,
+        times,
+        store.layout,
+        Clock(time.monotonic_ns, lambda: time.time_ns() // 1_000_000),
+        random,
+    )
+    explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
+    stack.callback(explaining.close)
+    parts = (maker, store, decisions, publisher, explaining, Observer(spans, metrics))
+    score_one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)
+    stack.push_async_callback(score_one.close)
+    score_many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
+    return Parts(maker, explaining, score_one, score_many)

@@ -1,0 +1,44 @@
+"""Payments that are decided together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feature_service.online import KeySet
+from scorer.payments import Marks, Payments
+from telemetry.trace_context import TraceContext
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """n payments with what identifies each: its stored decision's key, its payload's hash, its span."""
+
+    payments: Payments
+    keys: KeySet
+    decision_keys: list[bytes]
+    request_hashes: list[bytes]
+    contexts: list[TraceContext]
+    marks: Marks
+
+    @property
+    def all_keys(self) -> list[bytes]:
+        """What is read in one round trip: histories, then decisions."""
+        return [*self.keys.keys, *self.decision_keys]
+
+    def only(self, indices: Sequence[int]) -> "Group":
+        if len(indices) == len(self.contexts):
+            return self
+        payments = self.payments
+        chosen = list(indices)
+        return Group(
+            Payments(
+                payments.rows[chosen],
+                [payments.transactions[i] for i in chosen],
+                [payments.transaction_ids[i] for i in chosen],
+                [payments.parents[i] for i in chosen],
+            ),
+            KeySet(self.keys.keys, self.keys.places[chosen]),
+            [self.decision_keys[i] for i in chosen],
+            [self.request_hashes[i] for i in chosen],
+            [self.contexts[i] for i in chosen],
+            self.marks,
+        )
