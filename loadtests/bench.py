@@ -1,7 +1,7 @@
 """`make bench`: measures throughput and latency on this machine, and writes the figures as JSON.
 
-Everything runs on servers and processes of its own, below a temporary folder, and is stopped at the end. The folder, and
-the logs in it, are kept where a measurement fails.
+Everything runs on servers and processes of its own, below a temporary folder, and is stopped at the end. The folder
+and the logs in it are kept where a measurement fails.
 """
 
 import argparse

@@ -10,17 +10,17 @@ from fraud.v1.decision_pb2 import Action, Tier
 from fraud.v1.scoring_pb2 import ScoreRequest, ScoreResponse
 from fraud.v1.transaction_pb2 import Transaction
 
-from fraudctl.cluster.ports import HOST, free_port
-from loadtests.baselines import echo_server
 from loadtests.calls import Calls, call_in_flight, call_on_schedule, method_at
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
+from loadtests.echo import echo_server
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Latencies, Schedule
-from loadtests.score_cluster import listening, score_cluster
+from loadtests.score_cluster import score_cluster
 from loadtests.scoring import ScoringInput, mean_records, payments_now, scoring_input
 
 _METHOD: Final = "/fraud.v1.ScoringService/Score"
+_ECHO: Final = "/loadtests.Echo/Echo"
 _RATE_PER_S: Final = 500.0
 _IN_FLIGHT: Final = 16
 _MOST_PER_S: Final = 8_000  # requests are made beforehand
@@ -51,23 +51,15 @@ def measure(context: Context) -> list[Result]:
     with score_cluster(context, "score", given) as cluster, method_at(cluster.address, _METHOD) as score:
         warm_up = call_on_schedule(score, _requests(given, 500, "warm-up-"), Schedule(_RATE_PER_S, 500))
         size = max(len(response) for response in warm_up.responses)
-        echo_address = f"{HOST}:{free_port()}"
         with (
-            context.running(
-                "echo",
-                "loadtests.baselines.echo_server",
-                echo_address,
-                str(size),
-                environment={},
-                probe=listening(echo_address),
-            ),
-            method_at(echo_address, echo_server.METHOD) as echo,
+            echo_server(context, "echo", method=_ECHO, response_bytes=size) as bare,
+            method_at(bare.address, _ECHO) as echo,
         ):
             call_on_schedule(echo, _requests(given, 500, "warm-up-"), Schedule(_RATE_PER_S, 500))
             cpu = CpuTimes({"scorer": cluster.pids["scorer"]})
             ours, theirs = _alternate(context, given, score, echo, schedule)
             used = cpu.us_each(sum(len(calls.responses) for calls in ours.scheduled + ours.saturated), of="call")
-    spans = json.loads(cluster.span_counts.read_text())
+    spans = json.loads(cluster.spans_log.read_text().splitlines()[-1])
     asked = payments_now(given, schedule.count, prefix="score-0-")
     return _results(
         ours,
@@ -75,7 +67,7 @@ def measure(context: Context) -> list[Result]:
         {
             "response_bytes": size,
             "mean_records_a_history": round(mean_records(given, asked), 1),
-            "span_exports": spans["exports"],
+            "span_exports": spans["calls"],
             "span_bytes": spans["bytes"],
             **used,
         },

@@ -19,7 +19,7 @@ _DEADLINE_S: Final = 0.1
 
 async def probe_score(address: str, events: Sequence[Event]) -> list[int]:
     """Microseconds from call to answer, as the client sees them, of payments like the last of `events`, made now."""
-    payments = []
+    payments: list[Transaction] = []
     for event in reversed(events):
         if event.topic == "transactions" and len(payments) < _CALLS + _WARM_UP_CALLS:
             try:

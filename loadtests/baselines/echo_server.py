@@ -1,29 +1,39 @@
-"""A gRPC server that does nothing: what the transport alone costs. `python -m … ADDRESS RESPONSE_BYTES`."""
+"""A gRPC server that does nothing but answer one method with the same bytes: what the transport alone costs.
+
+`python -m loadtests.baselines.echo_server ADDRESS /package.Service/Method RESPONSE_BYTES`. It also stands in for a trace
+backend: an answer of no bytes is an export that was accepted. What it got it prints when it is told to stop.
+"""
 
 import asyncio
+import json
+import signal
 import sys
-from typing import Any, Final
+from typing import Any
 
 import grpc
 
-from feature_service.grpc_server import until_told_to_stop
 
-SERVICE: Final = "loadtests.Echo"
-METHOD: Final = f"/{SERVICE}/Echo"
+async def serve(address: str, method: str, response: bytes) -> dict[str, int]:
+    """How many calls, and bytes of requests, came until SIGTERM."""
+    got = {"calls": 0, "bytes": 0}
 
-
-async def serve(address: str, response: bytes) -> None:
-    async def echo(request: bytes, context: Any) -> bytes:  # noqa: ARG001 - what gRPC calls it with
+    async def answer(request: bytes, context: Any) -> bytes:  # noqa: ARG001 - what gRPC calls it with
+        got["calls"] += 1
+        got["bytes"] += len(request)
         return response
 
+    service, _, name = method.removeprefix("/").partition("/")
     server = grpc.aio.server()
-    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Echo": grpc.unary_unary_rpc_method_handler(echo)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {name: grpc.unary_unary_rpc_method_handler(answer)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     server.add_insecure_port(address)
+    told_to_stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
     await server.start()
-    await until_told_to_stop()
+    await told_to_stop.wait()
     await server.stop(None)
+    return got
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(sys.argv[1], bytes(int(sys.argv[2]))))
+    print(json.dumps(asyncio.run(serve(sys.argv[1], sys.argv[2], bytes(int(sys.argv[3]))))))

@@ -190,7 +190,7 @@ class ClusterClient:
         """Until all that was sent so far is in the histories. Raises: TimeoutError."""
         names = (self._topics.transactions, self._topics.labels)
         environment = self._cluster.environment
-        contract = ContractSettings(id_hash_key_file=environment["FRAUD_ID_HASH_KEY_FILE"])  # type: ignore[arg-type]  # a Path by pydantic
+        contract = ContractSettings(id_hash_key_file=environment["FRAUD_ID_HASH_KEY_FILE"])
         store = make_redis_store(
             StoreSettings(redis_url=environment["FRAUD_REDIS_URL"]), contract, contract.read_id_key()
         )

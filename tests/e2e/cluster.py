@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fraud.v1.decision_pb2 import Decision
 
-from fraudctl.cluster.ports import HOST, free_port
+from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.processes import Process
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.services import CONSUMER_GROUP, services

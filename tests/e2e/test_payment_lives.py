@@ -55,9 +55,9 @@ async def test_approved(cluster: RunningCluster, client: ClusterClient) -> None:
 
 
 async def test_a_decision_says_how_fresh_its_histories_were(client: ClusterClient) -> None:
-    """It is known as soon as a worker has reported that it read the topics to their ends, which it does every second."""
+    """It is known once a worker has reported that it read the topics to their ends, which it does every second."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not (await client.score(Person().pays(now_ms()))).decision.HasField("freshness_ms"):
+        while not (await client.score(Person().pays(now_ms()))).decision.HasField("freshness_ms"):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
 
 

@@ -1,17 +1,17 @@
-"""A worker process for the fault tests: folds offsets, not payments, into a SQLite file with fences as in Redis.
+"""A worker process for the fault tests: folds offsets instead of payments, under fences in Redis.
 
-Run as a program: fold_worker.py BOOTSTRAP TOPIC DATABASE [FAULT]
+Run as a program: fold_worker.py BOOTSTRAP TOPIC REDIS_URL [FAULT]
 """
 
 import asyncio
 import logging
-import sqlite3
 import sys
 import time
 from collections.abc import Collection, Mapping
-from pathlib import Path
+from typing import cast
 
 import numpy as np
+import redis
 
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.partition_plan import NOTHING_APPLIED, PartitionPlan, Verdict
@@ -21,40 +21,42 @@ from stream_processor.transport import BatchConsumer, TransportSettings, batch_a
 SHARDS = 2
 FAIL_AT = 500
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS fence (partition INT, shard INT, fence INT, PRIMARY KEY (partition, shard));
-CREATE TABLE IF NOT EXISTS folded (partition INT, shard INT, offset INT, worker INT);
-CREATE TABLE IF NOT EXISTS published (partition INT, offset INT);
-"""
-
 
 class State:
-    """All of a call or nothing, only where the fence is the one known: the law that the transport is tested under."""
+    """All of a call or nothing, only where the fence is the one known: the law that the transport is tested under.
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=OFF")
-        self._connection.executescript(SCHEMA)
+    Keys, behind the topic's name: `fence:PARTITION` (shard -> fence), `folded:PARTITION:SHARD` (list of "offset worker")
+    and `published:PARTITION` (list of offsets).
+    """
+
+    def __init__(self, url: str, topic: str) -> None:
+        self._redis = redis.Redis.from_url(url, decode_responses=True)
+        self._topic = topic
 
     def fences(self, partition: int) -> list[int]:
-        rows = self._connection.execute("SELECT shard, fence FROM fence WHERE partition = ?", (partition,))
-        found = dict(rows.fetchall())
-        return [found.get(shard, NOTHING_APPLIED) for shard in range(SHARDS)]
+        found = cast("dict[str, str]", self._redis.hgetall(f"{self._topic}:fence:{partition}"))
+        return [int(found.get(str(shard), NOTHING_APPLIED)) for shard in range(SHARDS)]
 
     def apply(self, partition: int, shard: int, *, known: int, new: int, offsets: list[int], worker: int) -> bool:
-        self._connection.execute("BEGIN IMMEDIATE")
-        matches = self.fences(partition)[shard] == known
-        if matches:
-            rows = [(partition, shard, offset, worker) for offset in offsets]
-            self._connection.executemany("INSERT INTO folded VALUES (?, ?, ?, ?)", rows)
-            self._connection.execute("INSERT OR REPLACE INTO fence VALUES (?, ?, ?)", (partition, shard, new))
-        self._connection.execute("COMMIT")
-        return matches
+        fence = f"{self._topic}:fence:{partition}"
+        with self._redis.pipeline() as pipeline:
+            pipeline.watch(fence)
+            if int(cast("str | None", pipeline.hget(fence, str(shard))) or NOTHING_APPLIED) != known:
+                return False
+            pipeline.multi()
+            if offsets:
+                records = [f"{offset} {worker}" for offset in offsets]
+                pipeline.rpush(f"{self._topic}:folded:{partition}:{shard}", *records)
+            pipeline.hset(fence, str(shard), new)
+            try:
+                pipeline.execute()
+            except redis.WatchError:  # somebody else was quicker
+                return False
+        return True
 
     def publish(self, partition: int, offsets: list[int]) -> None:
-        rows = [(partition, offset) for offset in offsets]
-        self._connection.executemany("INSERT INTO published VALUES (?, ?)", rows)
+        if offsets:
+            self._redis.rpush(f"{self._topic}:published:{partition}", *offsets)
 
 
 class Fold:
@@ -130,9 +132,9 @@ class Fold:
                 await self.resync(tp, plan)
 
 
-def main(bootstrap: str, topic: str, database: str, fault: str = "") -> None:
+def main(bootstrap: str, topic: str, redis_url: str, fault: str = "") -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s")
-    fold = Fold(State(Path(database)), fault)
+    fold = Fold(State(redis_url, topic), fault)
     settings = TransportSettings(
         group=f"group-of-{topic}",
         connection=KafkaConnection(bootstrap_servers=(bootstrap,)),

@@ -81,7 +81,7 @@ async def test_features_are_the_offline_ones(run: ParityRun, redis_client: redis
             )
         )
         async with asyncio.timeout(60):
-            while histories() < KILLED_AFTER:
+            while histories() < KILLED_AFTER:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.005)
         first.send_signal(signal.SIGKILL)
         first.wait()

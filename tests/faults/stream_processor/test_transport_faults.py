@@ -3,33 +3,36 @@
 import asyncio
 import os
 import signal
-import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+import redis
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
+from redis.client import Pipeline
 
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 
 PROGRAM = Path(__file__).parent / "fold_worker.py"
 PARTITIONS = 4
-SHARDS = 2
+SHARDS_OF_PARTITIONS = [(partition, shard) for partition in range(PARTITIONS) for shard in range(2)]
 PATIENCE_S = 60  # a limit for what hangs: nothing takes that long
 
 
 class Cluster:
-    """A topic, what is sent to it, the workers that fold it, and the file they fold into."""
+    """A topic, what is sent to it, the workers that fold it, and what they have folded."""
 
-    def __init__(self, bootstrap: str, topic: str, database: Path) -> None:
-        self.bootstrap, self.topic, self.database = bootstrap, topic, database
+    def __init__(self, bootstrap: str, topic: str, redis_url: str) -> None:
+        self.bootstrap, self.topic, self.redis_url = bootstrap, topic, redis_url
+        self.redis = redis.Redis.from_url(redis_url, decode_responses=True)
         self.sent = [0] * PARTITIONS
         self.workers: list[Process] = []
 
@@ -48,9 +51,10 @@ class Cluster:
             print(errors.decode())  # shown where a test fails
         await self.producer.stop()
         await self.admin.close()
+        self.redis.close()
 
     async def worker(self, fault: str = "") -> Process:
-        arguments = [str(PROGRAM), self.bootstrap, self.topic, str(self.database), fault]
+        arguments = [str(PROGRAM), self.bootstrap, self.topic, self.redis_url, fault]
         process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=PIPE)
         self.workers.append(process)
         return process
@@ -68,30 +72,49 @@ class Cluster:
                 await self.send(20)
                 await asyncio.sleep(0.02)
 
-    def rows(self, query: str) -> list[tuple[int, ...]]:
-        if not self.database.exists():
-            return []
-        with sqlite3.connect(self.database, timeout=30) as connection:
-            try:
-                return connection.execute(query).fetchall()
-            except sqlite3.OperationalError:  # no worker has made the tables yet
-                return []
+    def folded(self) -> Counter[tuple[int, int]]:
+        return Counter((partition, offset) for partition, offset, _ in self.records())
 
-    def execute(self, *statements: str) -> None:
-        connection = sqlite3.connect(self.database, timeout=30, isolation_level=None)
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            connection.execute(statement)
-        connection.execute("COMMIT")
-        connection.close()
+    def folders(self) -> set[int]:
+        return {worker for _, _, worker in self.records()}
 
-    def folded(self) -> Counter[tuple[int, ...]]:
-        return Counter(self.rows("SELECT partition, offset FROM folded"))
+    def records(self) -> list[tuple[int, int, int]]:
+        """Partition, offset and worker of all that was folded."""
+        found = []
+        for partition, shard in SHARDS_OF_PARTITIONS:
+            for record in cast("list[str]", self.redis.lrange(self.key("folded", partition, shard), 0, -1)):
+                offset, worker = record.split()
+                found.append((partition, int(offset), int(worker)))
+        return found
 
-    def folders(self) -> Counter[int]:
-        return Counter(worker for (worker,) in self.rows("SELECT worker FROM folded"))
+    def published(self) -> set[tuple[int, int]]:
+        return {
+            (partition, int(offset))
+            for partition in range(PARTITIONS)
+            for offset in cast("list[str]", self.redis.lrange(self.key("published", partition), 0, -1))
+        }
 
-    def expected(self) -> set[tuple[int, ...]]:
+    def key(self, *parts: object) -> str:
+        return ":".join(map(str, (self.topic, *parts)))
+
+    def fall_back(self, partition: int, shard: int, to: int) -> None:
+        """What a failover to an older copy does: fence and records together."""
+        fence, folded = self.key("fence", partition), self.key("folded", partition, shard)
+
+        def change(pipeline: Pipeline) -> None:
+            kept = [
+                record for record in cast("list[str]", pipeline.lrange(folded, 0, -1)) if int(record.split()[0]) <= to
+            ]
+            before = int(cast("str | None", pipeline.hget(fence, str(shard))) or -1)
+            pipeline.multi()
+            pipeline.delete(folded)
+            if kept:
+                pipeline.rpush(folded, *kept)
+            pipeline.hset(fence, str(shard), min(before, to))
+
+        self.redis.transaction(change, fence, folded)
+
+    def expected(self) -> set[tuple[int, int]]:
         return {(partition, offset) for partition in range(PARTITIONS) for offset in range(self.sent[partition])}
 
     async def committed(self) -> list[int]:
@@ -101,21 +124,22 @@ class Cluster:
     async def until_all_is_folded(self) -> None:
         expected = self.expected()
         async with asyncio.timeout(PATIENCE_S):
-            while self.folded().keys() != expected or not self.fences_are_at_the_end():  # noqa: ASYNC110 - other processes
+            while not (  # noqa: ASYNC110 - in other processes
+                self.fences_are_at_the_end() and self.folded().keys() == expected == self.published()
+            ):
                 await asyncio.sleep(0.05)
         assert max(self.folded().values()) == 1
-        async with asyncio.timeout(PATIENCE_S):
-            while set(self.rows("SELECT partition, offset FROM published")) != expected:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
 
     def fences_are_at_the_end(self) -> bool:
-        fences = set(self.rows("SELECT partition, shard, fence FROM fence"))
-        return fences == {(p, s, self.sent[p] - 1) for p in range(PARTITIONS) for s in range(SHARDS)}
+        return all(
+            self.redis.hget(self.key("fence", partition), str(shard)) == str(self.sent[partition] - 1)
+            for partition, shard in SHARDS_OF_PARTITIONS
+        )
 
 
 @asynccontextmanager
-async def started(bootstrap: str, topic: str, database: Path) -> AsyncIterator[Cluster]:
-    cluster = Cluster(bootstrap, topic, database)
+async def started(bootstrap: str, topic: str, redis_url: str) -> AsyncIterator[Cluster]:
+    cluster = Cluster(bootstrap, topic, redis_url)
     await cluster.start()
     try:
         yield cluster
@@ -124,8 +148,8 @@ async def started(bootstrap: str, topic: str, database: Path) -> AsyncIterator[C
 
 
 @pytest.fixture
-async def cluster(kafka_bootstrap: str, topic_name: Callable[[str], str], tmp_path: Path) -> AsyncIterator[Cluster]:
-    async with started(kafka_bootstrap, topic_name("faults"), tmp_path / "state.sqlite") as cluster:
+async def cluster(kafka_bootstrap: str, topic_name: Callable[[str], str], redis_url: str) -> AsyncIterator[Cluster]:
+    async with started(kafka_bootstrap, topic_name("faults"), redis_url) as cluster:
         yield cluster
 
 
@@ -167,10 +191,8 @@ async def test_a_state_that_falls_back_while_it_is_written(cluster: Cluster) -> 
     for cut in (100, 40, 70):
         before = len(cluster.folded())
         await cluster.send_until(lambda before=before: len(cluster.folded()) > before + 800)  # type: ignore[misc]
-        cluster.execute(
-            f"DELETE FROM folded WHERE shard = 1 AND offset > {cut}",
-            f"UPDATE fence SET fence = {cut} WHERE shard = 1 AND fence > {cut}",
-        )
+        for partition in range(PARTITIONS):
+            cluster.fall_back(partition, shard=1, to=cut)
     await cluster.until_all_is_folded()
     assert worker.returncode is None
 
@@ -180,7 +202,8 @@ async def test_a_state_that_falls_back_in_silence(cluster: Cluster) -> None:
     await cluster.worker()
     await cluster.send(200)
     await cluster.until_all_is_folded()
-    cluster.execute("DELETE FROM folded WHERE offset > 50", "UPDATE fence SET fence = 50")
+    for partition, shard in SHARDS_OF_PARTITIONS:
+        cluster.fall_back(partition, shard, to=50)
     await cluster.until_all_is_folded()
 
 
@@ -232,18 +255,18 @@ async def test_a_state_ahead_of_the_log_ends_the_worker(cluster: Cluster) -> Non
     await cluster.until_all_is_folded()
     first.terminate()
     await first.wait()
-    cluster.execute("UPDATE fence SET fence = 1000 WHERE partition = 1")
+    cluster.redis.hset(cluster.key("fence", 1), "0", 1000)
     second = await cluster.worker()
     _, errors = await asyncio.wait_for(second.communicate(), PATIENCE_S)
     assert second.returncode != 0
     assert b"FenceAheadOfLogError" in errors
 
 
-async def test_a_broker_that_restarts(tmp_path: Path, topic_name: Callable[[str], str]) -> None:
+async def test_a_broker_that_restarts(tmp_path: Path, topic_name: Callable[[str], str], redis_url: str) -> None:
     server = KafkaServer(tmp_path / "kafka", port=free_port(), controller_port=free_port())
     server.start()
     try:
-        async with started(server.bootstrap, topic_name("faults"), tmp_path / "state.sqlite") as cluster:
+        async with started(server.bootstrap, topic_name("faults"), redis_url) as cluster:
             worker = await cluster.worker()
             await cluster.send_until(lambda: len(cluster.folded()) > 500)
             server.stop()

@@ -1,6 +1,6 @@
 """Every object passes Kubernetes' own schema, with unknown fields refused."""
 
-import kubernetes_validate  # type: ignore[import-untyped]  # it has no annotations
+import kubernetes_validate
 import pytest
 
 from tests.unit.k8s.manifests import Object, objects

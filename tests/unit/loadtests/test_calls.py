@@ -7,15 +7,16 @@ import grpc
 import pytest
 
 from fraudctl.cluster.ports import HOST, free_port
-from loadtests.baselines.echo_server import METHOD
 from loadtests.calls import call_in_flight, call_on_schedule, method_at
 from loadtests.latency import Schedule
+
+METHOD = "/loadtests.Echo/Echo"
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     address = f"{HOST}:{free_port()}"
-    command = [sys.executable, "-m", "loadtests.baselines.echo_server", address, "7"]
+    command = [sys.executable, "-m", "loadtests.baselines.echo_server", address, METHOD, "7"]
     with subprocess.Popen(command) as server, grpc.insecure_channel(address) as channel:
         grpc.channel_ready_future(channel).result(timeout=30)
         yield address
