@@ -1,15 +1,21 @@
 """What can go wrong when features are defined, stored or read.
 
 FeatureError
-├── CatalogueError      a definition or a name that does not exist, or contradicts another
-├── HistoryFormatError  a stored history that this version cannot read
-├── HorizonError        a read as of a time whose records may be trimmed already
-├── FileError           an input file that cannot be read as events
-├── StoreError          the store refused a call
-│   ├── FenceMismatch   the shard's fence is not where the caller planned: nothing was written
-│   ├── LayoutMismatch  the store was laid out with another shard count, key or format: nothing was written
-│   └── ShardOpen       a fold broke off in the middle: the shard needs `fraudctl repair`
-└── StoreUnavailable    no answer: whether a call was applied is not known
+├── CatalogueError           a definition or a name that does not exist, or contradicts another
+├── HistoryFormatError       a stored history that this version cannot read
+├── HorizonError             a read as of a time whose records may be trimmed already
+├── FileError                an input file that cannot be read as events
+├── StoreError               the store refused a call
+│   ├── FenceMismatchError   the shard's fence is not where the caller planned: nothing was written
+│   ├── LayoutMismatchError  the store was laid out with another shard count, key or format: nothing was written
+│   └── ShardOpenError       a fold broke off in the middle: the shard needs `fraudctl repair`
+├── StoreUnavailableError    no answer: whether a call was applied is not known
+│
+│   beside the one module that raises them:
+├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
+├── RateTableError           `money`: a currency table that cannot be used
+├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one
+└── ServerError              `grpc_server`: settings a server cannot start with
 """
 
 
@@ -37,17 +43,17 @@ class StoreError(FeatureError):
     pass
 
 
-class FenceMismatch(StoreError):
+class FenceMismatchError(StoreError):
     pass
 
 
-class LayoutMismatch(StoreError):
+class LayoutMismatchError(StoreError):
     pass
 
 
-class ShardOpen(StoreError):
+class ShardOpenError(StoreError):
     pass
 
 
-class StoreUnavailable(FeatureError):
+class StoreUnavailableError(FeatureError):
     pass

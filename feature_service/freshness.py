@@ -8,7 +8,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.stores.base import HistoryReader
 
 _NEVER: Final = np.iinfo(np.int64).max
@@ -46,7 +46,7 @@ async def watch_freshness(reader: HistoryReader, times: ConfirmedTimes, *, perio
         try:
             sources = await reader.sources()
             times.update(await reader.confirmed_at_ms(sources) if sources else None)
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             if not away:
                 log.warning("histories cannot be reached", error=str(error))
             away = True

@@ -43,7 +43,7 @@ class FeatureLookup:
     ) -> NamedFeatures:
         """Of (entity, id) pairs; features of the request, and of entities not named, are missing.
 
-        Raises: CatalogueError, TokenError, HorizonError, HistoryFormatError, StoreUnavailable.
+        Raises: CatalogueError, TokenError, HorizonError, HistoryFormatError, StoreUnavailableError.
         """
         row = np.zeros(1, dtype=DECODED)
         row["event_time_ms"] = as_of_ms

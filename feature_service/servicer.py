@@ -11,7 +11,7 @@ from feature_service.catalogue import VIEWS, feature_set_version
 from feature_service.catalogue.definitions import Aggregate
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
-from feature_service.errors import CatalogueError, HistoryFormatError, HorizonError, StoreUnavailable
+from feature_service.errors import CatalogueError, HistoryFormatError, HorizonError, StoreUnavailableError
 from feature_service.identity import TokenError
 from feature_service.lookup import FeatureLookup, NamedFeatures
 from feature_service.rejections import explain
@@ -62,7 +62,7 @@ class FeatureServicer:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except HorizonError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         except HistoryFormatError as error:
             await context.abort(grpc.StatusCode.DATA_LOSS, str(error))

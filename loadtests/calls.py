@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 import numpy as np
@@ -17,6 +17,11 @@ from loadtests.latency import Schedule
 
 _ANSWER_TIMEOUT_S: Final = 60.0
 _OPTIONS: Final = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+
+
+class Request(NamedTuple):
+    body: bytes
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ def method_at(address: str, method: str) -> Iterator[Any]:
         yield channel.unary_unary(method)
 
 
-def call_on_schedule(method: Any, requests: Sequence[bytes], schedule: Schedule) -> Calls:
+def call_on_schedule(method: Any, requests: Sequence[Request], schedule: Schedule) -> Calls:
     """Each request when it is due, whatever became of those before: latencies are counted from then.
 
     In a thread, since an event loop's timers are a millisecond late on average.
@@ -46,7 +51,7 @@ def call_on_schedule(method: Any, requests: Sequence[bytes], schedule: Schedule)
     return sent.finish(begun_s=float(due[0]), started_s=due)
 
 
-def call_in_flight(method: Any, requests: Sequence[bytes], *, in_flight: int, seconds: float) -> Calls:
+def call_in_flight(method: Any, requests: Sequence[Request], *, in_flight: int, seconds: float) -> Calls:
     """As fast as answers come, `in_flight` at a time, until the time or the requests are used up."""
     sent = _Sent(len(requests))
     room = threading.Semaphore(in_flight)
@@ -71,7 +76,7 @@ class _Sent:
         self._open = 0
         self._all_ended = threading.Condition()
 
-    def make(self, number: int, method: Any, request: bytes, room: threading.Semaphore | None = None) -> None:
+    def make(self, number: int, method: Any, request: Request, room: threading.Semaphore | None = None) -> None:
         def ended(_: object) -> None:
             self._ended_s[number] = time.monotonic()
             if room is not None:
@@ -82,7 +87,7 @@ class _Sent:
 
         with self._all_ended:
             self._open += 1
-        call = method.future(request)
+        call = method.future(request.body, metadata=request.metadata)
         call.add_done_callback(ended)
         self._calls.append(call)
 

@@ -10,11 +10,13 @@ from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Probe
 from loadtests.context import Context
+from loadtests.cpu_time import process_ids
 
 
 @dataclass(frozen=True, slots=True)
 class EchoServer:
     address: str
+    pid: int
     log: Path  # ends with what it got, as JSON, when it has stopped
 
 
@@ -23,7 +25,8 @@ def echo_server(context: Context, name: str, *, method: str, response_bytes: int
     address = f"{HOST}:{free_port()}"
     module, arguments = "loadtests.baselines.echo_server", (address, method, str(response_bytes))
     with context.running(name, module, *arguments, environment={}, probe=_listening(address)) as process:
-        yield EchoServer(address, process.log_path)
+        [pid] = process_ids({name: process}).values()
+        yield EchoServer(address, pid, process.log_path)
 
 
 def _listening(address: str) -> Probe:

@@ -8,7 +8,7 @@ from fraud.v1.decision_pb2 import Tier
 from fraud.v1.scoring_pb2 import ScoreBatchResponse
 
 from feature_service.score_batch import join_score_batch
-from loadtests.calls import call_in_flight, method_at
+from loadtests.calls import Request, call_in_flight, method_at
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
 from loadtests.figures import Result, Target, Value
@@ -51,14 +51,16 @@ def measure(context: Context) -> list[Result]:
     return [Result("ScoreBatch, 256 a call, 4 in flight", "transactions/s", rates[_IN_FLIGHT], _TARGET, details)]
 
 
-def _requests(given: ScoringInput, count: int, prefix: str) -> list[bytes]:
+def _requests(given: ScoringInput, count: int, prefix: str) -> list[Request]:
     random = Random(prefix)  # noqa: S311 - ids of traces
     values = [payment.SerializeToString() for payment in payments_now(given, count * _BATCH, prefix=prefix)]
     return [
-        join_score_batch(
-            values[first : first + _BATCH],
-            [TraceContext.new(random, sampled=False).traceparent_bytes() for _ in range(_BATCH)],
-            TraceContext.new(random, sampled=False).traceparent_bytes(),
+        Request(
+            join_score_batch(
+                values[first : first + _BATCH],
+                [TraceContext.new(random).traceparent_bytes() for _ in range(_BATCH)],
+                TraceContext.new(random).traceparent_bytes(),
+            )
         )
         for first in range(0, len(values), _BATCH)
     ]

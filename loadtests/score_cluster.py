@@ -28,8 +28,8 @@ class ScoreCluster:
 def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[ScoreCluster]:
     """All the given payments are folded; the worker goes on to say that the histories are fresh.
 
-    Every call's spans are kept and exported over OTLP to another process, which throws them away: the most that
-    tracing can cost.
+    Tracing is on, with its default sampling: spans that are kept go over OTLP to another process, which throws them
+    away.
     """
     context.empty_redis()
     topics = context.make_topics(name)
@@ -43,7 +43,6 @@ def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[
         tracing = {
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{spans.address}",
-            "FRAUD_SAMPLED_SHARE": "1",
         }
         with running_scorer(context, f"{name}-scorer", topics, given.bundle, tracing) as (scorer, address):
             pids = process_ids({"scorer": scorer, "redis": context.redis, "kafka": context.kafka})

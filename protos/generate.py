@@ -1,5 +1,6 @@
 """Generate the Python of the contract beside its .proto files; `--check` says whether what is committed is fresh."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,8 @@ PACKAGE = "fraud/v1"
 
 
 def generate(into: Path) -> None:
+    # protoc finds its plugins on PATH; they are installed beside this Python.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).glob("*.proto"))
     services = [source for source in sources if "service " in (ROOT / source).read_text()]
     arguments = ["protoc", f"-I{ROOT}", f"--python_out={into}", f"--mypy_out=quiet:{into}"]

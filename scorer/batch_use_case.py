@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from scorer.budget import Stage
 from scorer.decision_maker import Assessed, Decided, DecisionMaker
 from scorer.decision_writer import read_back
@@ -74,7 +74,9 @@ class ScoreMany:
         """Answers to (n), in their order, once all are published.
 
         A payment that has a decision keeps it, whatever its payload was then: an event of the stream tells more than
-        the call that was made before it, such as its outcome. Raises: StoreUnavailable, some being decided perhaps.
+        the call that was made before it, such as its outcome.
+
+        Raises: StoreUnavailableError, with some of them decided perhaps.
         """
         gate = asyncio.Semaphore(_PARTS_AT_ONCE)
 
@@ -87,8 +89,8 @@ class ScoreMany:
             async with asyncio.TaskGroup() as tasks:
                 parts = [tasks.create_task(score_part(some)) for some in payments.slices(self._part_size)]
         except ExceptionGroup as failures:
-            if unavailable := failures.subgroup(StoreUnavailable):
-                raise StoreUnavailable(str(unavailable.exceptions[0])) from failures
+            if unavailable := failures.subgroup(StoreUnavailableError):
+                raise StoreUnavailableError(str(unavailable.exceptions[0])) from failures
             raise
         return [answer for task in parts for answer in task.result()]
 

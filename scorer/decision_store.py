@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError, ResponseError
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 
 _OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
 
@@ -49,7 +49,7 @@ class RedisDecisionStore:
             except _OUTAGES as error:
                 for _, answer in batch:
                     if not answer.done():
-                        answer.set_exception(StoreUnavailable(f"Redis did not store decisions: {_named(error)}"))
+                        answer.set_exception(StoreUnavailableError(f"Redis did not store decisions: {_named(error)}"))
                 continue
             first = 0
             for commands, answer in batch:

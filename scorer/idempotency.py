@@ -32,7 +32,7 @@ class DecisionStore(Protocol):
     """The writing half; decisions are read together with the histories, in the same round trip."""
 
     async def put_if_absent(self, keys: Sequence[bytes], values: Sequence[bytes]) -> list[bytes | None]:
-        """For each key the value that stood there, or None where this one now does. Raises: StoreUnavailable.
+        """For each key the value that stood there, or None where this one now does. Raises: StoreUnavailableError.
 
         Of two that race for a key, in this call or another, one gets the other's value. A caller that gives up cancels
         nothing: what was asked is still written.

@@ -1,12 +1,13 @@
 """Publishes decisions and alerts in rounds: what comes while one is on its way makes the next.
 
-So batches grow with the load, and a decision that comes alone does not wait for others.
+So batches grow with the load. What nobody waits for lingers a little, since a round costs more than a decision.
 """
 
 import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -16,6 +17,7 @@ from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
 
 _ROUND: Final = 4_096  # publications, or little more: what is sent again after a failure
+_LINGER_S: Final = 0.005
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +47,7 @@ class KafkaPublisher:
         self._queue: deque[tuple[Sequence[Publication], asyncio.Future[None] | None]] = deque()
         self._unacknowledged = 0  # of those offered
         self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()  # somebody waits
         self._closing = False
         self._rounds: asyncio.Task[None] | None = None
 
@@ -58,6 +61,7 @@ class KafkaPublisher:
         assert self._rounds is not None
         self._closing = True
         self._arrived.set()
+        self._urgent.set()
         await asyncio.wait({self._rounds}, timeout=self._drain_s)
         if not self._rounds.done():
             log.error("answers were given whose decisions are not published", decisions=self._unacknowledged)
@@ -79,13 +83,16 @@ class KafkaPublisher:
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((publications, acknowledged))
         self._arrived.set()
+        self._urgent.set()
         await acknowledged
 
     async def _send_rounds(self) -> None:
         while not (self._closing and not self._queue):
             if not self._queue:
                 self._arrived.clear()
+                self._urgent.clear()
                 await self._arrived.wait()
+                await self._linger()
                 continue
             publications: list[Publication] = []
             offered, waiting = 0, []
@@ -101,6 +108,11 @@ class KafkaPublisher:
             for future in waiting:
                 if not future.done():  # its caller may have given up
                     future.set_result(None)
+
+    async def _linger(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_S):
+                await self._urgent.wait()
 
     async def _send(self, publications: Sequence[Publication]) -> None:
         records = [record for publication in publications for record in records_of(publication, self._topics)]

@@ -11,7 +11,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.grpc_server import GrpcServer, TlsFiles
 from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
@@ -68,7 +68,7 @@ async def run(
             alerts_topic=settings.alerts_topic,
         )
         store = make_redis_store(store_settings, contract, id_key)
-        await _when_there("Redis", StoreUnavailable, lambda: stack.enter_async_context(store))
+        await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
             Topics(settings.decisions_topic, settings.alerts_topic),

@@ -8,7 +8,7 @@ import grpc
 import structlog
 from fraud.v1 import scoring_pb2
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.score_batch import ScoreBatchError
 from scorer import frames
 from scorer.admission import Admission
@@ -122,7 +122,7 @@ class ScoringServicer:
             return b"".join(results)
         except ScoreBatchError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except StoreUnavailable as error:
+        except StoreUnavailableError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         finally:
             self._batches.leave()

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeVar
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from scorer.budget import Budget, Stage
 from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions, read_back
@@ -30,7 +30,7 @@ class PayloadDiffersError(ScorerError):
 
 class Reader(Protocol):
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailable."""
+        """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
         ...
 
 
@@ -169,5 +169,5 @@ async def _within(allowed_ms: float, call: Callable[[], Awaitable[Value]]) -> Va
     try:
         async with asyncio.timeout(allowed_ms / 1000):
             return await call()
-    except (TimeoutError, StoreUnavailable):
+    except (TimeoutError, StoreUnavailableError):
         return None

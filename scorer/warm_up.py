@@ -16,7 +16,7 @@ _BATCH: Final = 2  # one payment alone and several take different code
 
 
 async def warm_up(requests: RequestReader, maker: DecisionMaker, reader: Reader, explaining: Explaining) -> None:
-    """Decide made-up payments, up to their bytes; nothing is stored or published. Raises: StoreUnavailable."""
+    """Decide made-up payments, up to their bytes; nothing is stored or published. Raises: StoreUnavailableError."""
     now_ms = time.time_ns() // 1_000_000
     transaction = _transaction(now_ms)
     batch = ScoreBatchRequest(items=[ScoreBatchItem(transaction=transaction)] * _BATCH)

@@ -14,10 +14,11 @@ from feature_service.rejections import explain
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.record_batch import Record, RecordBatch
 from stream_processor.topic_ids import describe_topics, kafka_client
-from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_header
+from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_trace_context
 
 _TYPE: Final = b"fraud.v1.DeadLetter"
 _POLL_MS: Final = 500
+_CARD_NUMBER_BYTES: Final = 32  # more than the longest one, printed in groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class StoredDeadLetter:
 def make_dead_letter(record: Record, batch: RecordBatch, rejection: int, contract: ContractSettings) -> DeadLetter:
     """The dead letter of one record, card numbers blanked, its value cut at the limit."""
     max_value_bytes = contract.max_record_bytes
-    value, redacted = redact_card_numbers((record.value or b"")[:max_value_bytes])
+    # Blanked before it is cut: the first digits of a card number that lies across the limit would stay.
+    value, redacted = redact_card_numbers((record.value or b"")[: max_value_bytes + _CARD_NUMBER_BYTES])
+    context = read_trace_context(record.headers)
     key, key_redacted = redact_card_numbers(record.key or b"")
     return DeadLetter(
         reason=Rejection.ValueType(rejection),
@@ -42,11 +45,11 @@ def make_dead_letter(record: Record, batch: RecordBatch, rejection: int, contrac
         partition=batch.tp.partition,
         offset=record.offset,
         record_timestamp_ms=record.timestamp,
-        value=value,
+        value=value[:max_value_bytes],
         truncated=len(record.value or b"") > max_value_bytes,
         redacted=redacted or key_redacted,
         key=key,
-        traceparent=(read_header(record.headers, TRACEPARENT) or b"").decode("ascii", "replace"),
+        traceparent="" if context is None else context.traceparent(),
     )
 
 
@@ -75,9 +78,8 @@ class DeadLetterSender:
 
 
 async def read_dead_letters(consumer: AIOKafkaConsumer) -> AsyncIterator[StoredDeadLetter]:
-    """Every dead letter there is now, oldest first in each partition, by a `dead_letter_consumer`."""
+    """Every dead letter there is now, oldest first in each partition, by a new `dead_letter_consumer`."""
     partitions = sorted(consumer.assignment())
-    await consumer.seek_to_beginning(*partitions)
     ends = await consumer.end_offsets(partitions)
     left = {partition for partition in partitions if ends[partition] > await consumer.position(partition)}
     while left:
@@ -107,13 +109,14 @@ async def replay_dead_letter(producer: AIOKafkaProducer, stored: StoredDeadLette
 
 @asynccontextmanager
 async def dead_letter_consumer(connection: KafkaConnection, topic: str) -> AsyncIterator[AIOKafkaConsumer]:
-    """Started, of no group, on all partitions of the topic.
+    """Started, of no group, at the beginning of all partitions of the topic.
 
     Raises: TopicMissingError; aiokafka's KafkaError where the brokers cannot be reached.
     """
     async with kafka_client(connection) as client:
         found = (await describe_topics(client, [topic]))[topic]
-    consumer = AIOKafkaConsumer(**connection.client_arguments())
+    # Not by a seek: it can be overtaken by the search for the default position, the end, which begins by itself.
+    consumer = AIOKafkaConsumer(**connection.client_arguments(), auto_offset_reset="earliest")
     await consumer.start()
     try:
         consumer.assign([TopicPartition(topic, number) for number in range(found.partitions)])

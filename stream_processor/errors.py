@@ -4,6 +4,7 @@ StreamProcessorError
 ├── UnsupportedFaustError      the installed Faust or aiokafka is not the one the transport was written for
 ├── StartTimeoutError          the owner did not say in time where to start reading
 ├── TopicMissingError          a topic that should be read does not exist
+├── NotDeliveredError          `publish`: records the broker did not take, all or some of them
 ├── UnsafeTopicError           a topic's settings would lose records or change their meaning silently
 └── SourceBrokenError          log and state contradict each other: nothing may be folded until someone has decided
     ├── FenceAheadOfLogError   the log ends before what has been applied: an unclean election, or another topic

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from feature_service.errors import FenceMismatch, StoreUnavailable
+from feature_service.errors import FenceMismatchError, StoreUnavailableError
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import plan_fold, plan_heartbeat
 from stream_processor.errors import TopicReplacedError
@@ -102,7 +102,7 @@ class FoldService:
     async def start_positions(
         self, consumer: Consumer, epochs: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
-        """Where to read each partition from. Raises: SourceBrokenError, StoreError, StoreUnavailable."""
+        """Where to read each partition from. Raises: SourceBrokenError, StoreError, StoreUnavailableError."""
         self._consumer = consumer
         self._topics = await self._read_topics()
         for name, topic in self._topics.items():
@@ -178,11 +178,11 @@ class FoldService:
         if self._consumer is not None and self._consumer.current(batch):
             try:
                 await self._store.fold(calls)
-            except FenceMismatch as error:
+            except FenceMismatchError as error:
                 fault = "mismatch"
                 self._metrics.add("fraud.fold.mismatches", 1, {"cause": "fold"})
                 log.warning("fold refused", error=str(error), topic=batch.tp.topic, partition=batch.tp.partition)
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 fault = "store"
                 log.warning("store unavailable", error=str(error), topic=batch.tp.topic, partition=batch.tp.partition)
         else:
@@ -245,11 +245,11 @@ class FoldService:
                 fault = None
                 try:
                     await self._store.fold(calls)
-                except FenceMismatch as error:
+                except FenceMismatchError as error:
                     fault = "heartbeat"
                     self._metrics.add("fraud.fold.mismatches", 1, {"cause": "heartbeat"})
                     log.warning("heartbeat refused", error=str(error), topic=tp.topic, partition=tp.partition)
-                except StoreUnavailable as error:
+                except StoreUnavailableError as error:
                     fault = "store"
                     log.warning("store unavailable", error=str(error), topic=tp.topic, partition=tp.partition)
             self._metrics.set("fraud.consumer.lag", max(lag, 0), {"topic": tp.topic, "partition": str(tp.partition)})

@@ -1,6 +1,8 @@
 """Settings of the stream processor; those of the store and of the contract are `feature_service`'s."""
 
-from pydantic import Field, SecretStr
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from stream_processor.kafka_connection import KafkaConnection, SaslMechanism, SecurityProtocol
@@ -24,6 +26,12 @@ class KafkaSettings(BaseSettings):
             sasl_username=self.sasl_username,
             sasl_password=self.sasl_password.get_secret_value() if self.sasl_password else None,
         )
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.security_protocol.startswith("SASL_") and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"{self.security_protocol} needs FRAUD_KAFKA_SASL_USERNAME and FRAUD_KAFKA_SASL_PASSWORD")
+        return self
 
 
 class StreamProcessorSettings(BaseSettings):

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from pydantic import ValidationError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
@@ -147,11 +148,12 @@ class Worker:
 
 def main() -> None:
     """Run one worker. Exit: 0 when it was told to stop, 2 for what someone must mend, 1 for any other failure."""
-    settings = StreamProcessorSettings()
-    configure_logging("stream-processor", settings.log_level)
+    configure_logging("stream-processor", "info")
     try:
+        settings = StreamProcessorSettings()
+        configure_logging("stream-processor", settings.log_level)
         worker = Worker(settings, KafkaSettings(), StoreSettings(), ContractSettings())
         run(worker.app)
-    except (StreamProcessorError, FeatureError) as error:
+    except (ValidationError, StreamProcessorError, FeatureError) as error:
         log.critical("cannot go on", error=str(error), kind=type(error).__name__)
         sys.exit(2)

@@ -17,7 +17,7 @@ class HistoryReader(Protocol):
     def layout(self) -> StoreLayout: ...
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values under keys, in one round trip; None where there is none. Raises: StoreUnavailable."""
+        """The values under keys, in one round trip; None where there is none. Raises: StoreUnavailableError."""
         ...
 
     async def confirmed_at_ms(self, sources: Sequence[str]) -> NDArray[np.int64]:
@@ -33,13 +33,13 @@ class HistoryStore(HistoryReader, Protocol):
     async def fold(self, batch: FoldBatch) -> None:
         """Apply each call of the batch wholly or not at all; calls to different shards stand alone.
 
-        Raises: FenceMismatch, LayoutMismatch, ShardOpen after every call was answered, if one was refused;
-        StoreUnavailable where an answer is missing, so that it is not known what was applied.
+        Raises: FenceMismatchError, LayoutMismatchError, ShardOpenError after every call was answered, if one was
+        refused; StoreUnavailableError where an answer is missing, so that it is not known what was applied.
         """
         ...
 
     async def fences(self, source: str) -> NDArray[np.int64]:
-        """(S,) the last offset applied per shard, -1 where nothing was. Raises: LayoutMismatch, ShardOpen."""
+        """(S,) the last offset applied per shard, -1 where nothing was. Raises: LayoutMismatchError, ShardOpenError."""
         ...
 
     async def register_sources(self, topic: str, sources: Mapping[str, int]) -> None:

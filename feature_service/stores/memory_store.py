@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.errors import FenceMismatch, StoreError
+from feature_service.errors import FenceMismatchError, StoreError
 from feature_service.records import ENTITIES
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER, StoreLayout
@@ -30,7 +30,7 @@ class MemoryHistoryStore:
         refused: StoreError | None = None
         for call, shard in enumerate(batch.shards):
             if fences[shard] != batch.known[call]:
-                refused = refused or FenceMismatch(
+                refused = refused or FenceMismatchError(
                     f"shard {shard} of {batch.source}: planned on {batch.known[call]}, found {fences[shard]}"
                 )
                 continue

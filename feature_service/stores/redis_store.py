@@ -15,13 +15,19 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
-from feature_service.errors import FenceMismatch, LayoutMismatch, ShardOpen, StoreError, StoreUnavailable
+from feature_service.errors import (
+    FenceMismatchError,
+    LayoutMismatchError,
+    ShardOpenError,
+    StoreError,
+    StoreUnavailableError,
+)
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import StoreLayout
 from feature_service.stores.resp import encode_fold
 
 _FUNCTIONS: Final = Path(__file__).with_name("fold.lua")
-_REFUSALS: Final = {b"MISMATCH": FenceMismatch, b"LAYOUT": LayoutMismatch, b"OPEN": ShardOpen}
+_REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 _OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 
@@ -47,7 +53,7 @@ class RedisHistoryStore:
         return self._layout
 
     async def __aenter__(self) -> "RedisHistoryStore":
-        """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailable."""
+        """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailableError."""
         with _outages_named():
             settings = await self._redis.config_get("maxmemory-policy", "appendonly")
             if settings["maxmemory-policy"] != "noeviction":
@@ -90,12 +96,14 @@ class RedisHistoryStore:
         found = np.full(self._layout.shard_count, -1, dtype=np.int64)
         for shard, (layout, fence) in enumerate(states):
             if layout is not None and layout.decode() != self._layout.layout_id:
-                raise LayoutMismatch(
+                raise LayoutMismatchError(
                     f"Redis was laid out as {layout.decode()}, this process as {self._layout.layout_id} (shards, "
                     "id hash key, fold version): use the same settings, or another generation"
                 )
             if fence is not None and fence.startswith(b"!"):
-                raise ShardOpen(f"a fold of {source} broke off in shard {shard}: run `fraudctl repair`, then restart")
+                raise ShardOpenError(
+                    f"a fold of {source} broke off in shard {shard}: run `fraudctl repair`, then restart"
+                )
             if fence is not None:
                 found[shard] = int(fence)
         return found
@@ -148,18 +156,18 @@ class RedisHistoryStore:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """A connection that is dropped where its use broke off. Raises: StoreUnavailable."""
+        """A connection that is dropped where its use broke off. Raises: StoreUnavailableError."""
         try:
             connection = await self._pool.get_connection()
         except _OUTAGES as error:
-            raise StoreUnavailable(f"Redis cannot be reached: {error}") from error
+            raise StoreUnavailableError(f"Redis cannot be reached: {error}") from error
         in_step = False
         try:
             async with asyncio.timeout(self._timeout_s):
                 yield connection
             in_step = True
         except _OUTAGES as error:
-            raise StoreUnavailable(f"Redis did not answer: {error!r}") from error
+            raise StoreUnavailableError(f"Redis did not answer: {error!r}") from error
         finally:
             if not in_step:
                 await connection.disconnect(nowait=True)
@@ -193,10 +201,10 @@ class _SharedReads:
             try:
                 with _outages_named():
                     values = await self._redis.mget([key for keys, _ in batch for key in keys])
-            except StoreUnavailable as error:
+            except StoreUnavailableError as error:
                 for _, answer in batch:
                     if not answer.done():
-                        answer.set_exception(StoreUnavailable(str(error)))
+                        answer.set_exception(StoreUnavailableError(str(error)))
                 continue
             first = 0
             for keys, answer in batch:
@@ -212,4 +220,4 @@ class _outages_named:  # noqa: N801 - a context manager, used as a statement
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, _OUTAGES):
-            raise StoreUnavailable(f"Redis did not answer: {error!r}") from error
+            raise StoreUnavailableError(f"Redis did not answer: {error!r}") from error

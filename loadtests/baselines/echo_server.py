@@ -1,7 +1,7 @@
 """A gRPC server that does nothing but answer one method with the same bytes: what the transport alone costs.
 
-`python -m loadtests.baselines.echo_server ADDRESS /package.Service/Method RESPONSE_BYTES`. It also stands in for a trace
-backend: an answer of no bytes is an export that was accepted. What it got it prints when it is told to stop.
+`python -m loadtests.baselines.echo_server ADDRESS /package.Service/Method RESPONSE_BYTES`. It also stands in for a
+trace backend: an answer of no bytes is an export that was accepted. What it got it prints when it is told to stop.
 """
 
 import asyncio

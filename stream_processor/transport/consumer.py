@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final, Protocol
@@ -59,7 +58,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         self._done, self._confirmed, self._failures = {}, {}, {}
         self._subscribed: frozenset[str] = frozenset()
         self._placing = asyncio.Lock()
-        self._last_fetch_s, self._last_fetch_records = 0.0, 0
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -148,19 +146,6 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             return positions
 
     # Fetching
-
-    async def _wait_next_records(self, timeout: float) -> tuple[dict[TP, RecordBatch] | None, set[TP] | None]:  # noqa: ASYNC109 - Faust's
-        # At low rates a fetch brings 1.1 records on average: a pause of a few ms halves the CPU. None where a fetch
-        # was full, nor where the last one is longer ago than the pause.
-        settings = self.transport.settings
-        if self._last_fetch_records < settings.max_batch_records // 2:
-            pause_s = self._last_fetch_s + settings.coalesce_ms / 1000 - time.monotonic()
-            if pause_s > 0:
-                await asyncio.sleep(pause_s)
-        fetched, active = await super()._wait_next_records(timeout)
-        self._last_fetch_s = time.monotonic()
-        self._last_fetch_records = sum(map(len, fetched.values())) if fetched else 0
-        return fetched, active
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109 - Faust's
         # One message per batch. What arrives during a rebalance is dropped without Faust's seek: one is coming.

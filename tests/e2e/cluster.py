@@ -132,7 +132,8 @@ class RunningCluster:
 
     def log_lines(self, service: str) -> Iterator[dict[str, Any]]:
         """What the process has logged since it started, each line parsed: a line that is no JSON object raises."""
-        for line in self._processes[service].log_path.read_text().splitlines():
+        whole_lines, _, _ = self._processes[service].log_path.read_text().rpartition("\n")
+        for line in whole_lines.splitlines():
             entry = json.loads(line)
             assert isinstance(entry, dict), line
             yield entry

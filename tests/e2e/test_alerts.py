@@ -11,7 +11,7 @@ from scorer import policy
 from tests.bundles import World
 from tests.e2e.client import ClusterClient
 from tests.e2e.cluster import RunningCluster
-from tests.e2e.payments import token
+from tests.people import token
 
 PAYMENTS = 400
 KILLED_AFTER = 100
@@ -31,9 +31,7 @@ def newest(world: World, count: int) -> list[Transaction]:
     return payments
 
 
-async def decided(
-    client: ClusterClient, cluster: RunningCluster, payments: Iterable[Transaction], times: int
-) -> dict[str, Decision]:
+async def decided(client: ClusterClient, payments: Iterable[Transaction], *, times: int) -> dict[str, Decision]:
     """By id, each published so many times at least, always with the same bytes."""
     ids = [payment.transaction_id for payment in payments]
     published = {each: await client.decisions(each, count=times) for each in ids}
@@ -42,7 +40,7 @@ async def decided(
 
 
 async def alerted(
-    client: ClusterClient, cluster: RunningCluster, decisions: dict[str, Decision], times: int
+    client: ClusterClient, cluster: RunningCluster, decisions: dict[str, Decision], *, times: int
 ) -> dict[str, bytes]:
     """Alerts by id: each published so many times at least, the same each time; and none for any other payment."""
     calls = {Action.Name(decision.action).removeprefix("ACTION_") for decision in decisions.values()}
@@ -78,7 +76,7 @@ async def test_every_alerting_decision_is_an_alert_and_the_same_when_it_is_deliv
 ) -> None:
     payments = newest(world, PAYMENTS)
     await client.send_all(payments)
-    decisions = await decided(client, cluster, payments, times=1)
+    decisions = await decided(client, payments, times=1)
     alerts = await alerted(client, cluster, decisions, times=1)
     await client.folded()
     features = await served(client, payments)
@@ -86,7 +84,7 @@ async def test_every_alerting_decision_is_an_alert_and_the_same_when_it_is_deliv
     await cluster.stop_processor()
     await client.rewind(by=PAYMENTS)
     await cluster.start_processor()
-    again = await decided(client, cluster, payments, times=2)
+    again = await decided(client, payments, times=2)
     assert await alerted(client, cluster, again, times=2) == alerts
     await client.folded()
     np.testing.assert_equal(await served(client, payments), features)  # what is read again is not counted again
@@ -108,7 +106,7 @@ async def test_a_worker_killed_while_it_works_loses_no_alert_and_counts_nothing_
     assert len(client.all_seen(topic).keys() & ids) < len(ids), "it was killed in the middle"
     await cluster.start_processor()
 
-    decisions = await decided(client, cluster, payments, times=1)
+    decisions = await decided(client, payments, times=1)
     await alerted(client, cluster, decisions, times=1)
     await client.folded()
     by_customer: dict[str, int] = {}

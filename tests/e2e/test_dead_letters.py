@@ -11,7 +11,7 @@ from fraud.v1.transaction_pb2 import Transaction
 
 from tests.e2e.client import ClusterClient, Origin, Seen, now_ms
 from tests.e2e.cluster import RunningCluster
-from tests.e2e.payments import DAY_MS, MINUTE_MS, Person, label
+from tests.people import DAY_MS, MINUTE_MS, Person, label
 
 CARD_NUMBER = "4111111111111111"  # a test number that no bank has issued
 

@@ -13,7 +13,7 @@ from fraud.v1.transaction_pb2 import Outcome, TransactionKind
 from scorer import policy
 from tests.e2e.client import TIMEOUT_S, ClusterClient, Seen, now_ms
 from tests.e2e.cluster import RunningCluster
-from tests.e2e.payments import DAY_MS, MINUTE_MS, Person, label
+from tests.people import DAY_MS, MINUTE_MS, Person, label
 
 FRAUDS = "customer_fraud_count_30d_delay_7d"
 

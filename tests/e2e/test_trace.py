@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from fraud.v1.decision_pb2 import Action, Alert
 
 from telemetry.trace_context import TraceContext
-from tests.e2e.client import ClusterClient, now_ms
+from tests.e2e.client import TIMEOUT_S, ClusterClient, now_ms
 from tests.e2e.cluster import RunningCluster
-from tests.e2e.payments import Person
 from tests.otlp_receiver import OtlpReceiver, ReceivedSpan
+from tests.people import Person
 
 
 def new_context() -> TraceContext:
@@ -24,6 +25,17 @@ def span_id(context: TraceContext) -> str:
 
 async def span(backend: OtlpReceiver, matches: Callable[[ReceivedSpan], bool]) -> ReceivedSpan:
     return await asyncio.to_thread(backend.wait_for_span, matches)
+
+
+async def log_line(cluster: RunningCluster, service: str, transaction_id: str) -> dict[str, Any]:
+    """The one line about the payment, waited for if need be."""
+    found: list[dict[str, Any]] = []
+    async with asyncio.timeout(TIMEOUT_S):
+        while not found:
+            await asyncio.sleep(0.05)
+            found = [line for line in cluster.log_lines(service) if line.get("transaction_id") == transaction_id]
+    [line] = found
+    return line
 
 
 async def test_an_alert_of_the_stream_leads_to_all_that_is_behind_it(
@@ -106,7 +118,6 @@ async def test_the_log_lines_of_an_alert_name_its_trace_payment_and_model(
     payment = Person().pays_suspiciously(now_ms())
     origin = await client.send(payment, traceparent=event.traceparent())
     await client.alerts(payment.transaction_id)
-    await client.folded()  # the processor writes its line once the scorer has answered, before its next heartbeat
     expected = {
         "event": "alert",
         "level": "info",
@@ -115,6 +126,6 @@ async def test_the_log_lines_of_an_alert_name_its_trace_payment_and_model(
         "model_version": cluster.bundle.manifest.model_version,
     }
     for service in ("scorer", "stream-processor"):
-        [line] = [line for line in cluster.log_lines(service) if line.get("transaction_id") == payment.transaction_id]
+        line = await log_line(cluster, service, payment.transaction_id)
         assert line.items() >= {**expected, "service": service}.items()
     assert (line["topic"], line["partition"], line["offset"]) == origin

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 import redis
 
-from feature_service.errors import FenceMismatch, StoreError, StoreUnavailable
+from feature_service.errors import FenceMismatchError, StoreError, StoreUnavailableError
 from feature_service.stores.layout import HEADER, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import free_port
@@ -52,7 +52,7 @@ def stalled(server: RedisServer) -> Iterator[None]:
 
 
 async def test_a_server_that_is_away_is_named_at_once(layout: StoreLayout) -> None:
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         async with store_on(f"redis://127.0.0.1:{free_port()}/0", layout):
             pytest.fail("there is no server")
 
@@ -81,7 +81,7 @@ async def test_a_stalled_server_is_unavailable_within_the_timeout_and_leaves_no_
         await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
         with stalled(own_redis):
             started_s = time.monotonic()
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailableError):
                 await USES[use](store)
             took_s = time.monotonic() - started_s
         assert TIMEOUT_MS / 1000 * 0.9 <= took_s < TIMEOUT_MS / 1000 + MARGIN_S
@@ -106,7 +106,7 @@ async def test_a_fold_that_is_cancelled_leaves_no_connection_out_of_step(
             assert fold.cancelled()
         fence = int((await store.fences("s"))[1])
         await store.fold(heartbeat_of([(1, fence, 9)]))
-        with pytest.raises(FenceMismatch, match="found 9"):
+        with pytest.raises(FenceMismatchError, match="found 9"):
             await store.fold(heartbeat_of([(1, fence, 9)]))
 
 
@@ -115,11 +115,11 @@ async def test_state_and_function_survive_a_restart(own_redis: RedisServer, layo
         await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
         own_redis.kill()
         for use in USES.values():
-            with pytest.raises(StoreUnavailable):
+            with pytest.raises(StoreUnavailableError):
                 await use(store)
         own_redis.start()
         for attempt in count(1):  # each connection of before is noticed once
-            with suppress(StoreUnavailable):
+            with suppress(StoreUnavailableError):
                 await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
                 break
             assert attempt < 5

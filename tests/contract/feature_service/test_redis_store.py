@@ -13,7 +13,7 @@ import redis
 
 from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
-from feature_service.errors import LayoutMismatch, ShardOpen, StoreError
+from feature_service.errors import LayoutMismatchError, ShardOpenError, StoreError
 from feature_service.plan import make_plan
 from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
@@ -50,9 +50,9 @@ async def test_another_layout_is_told_and_writes_nothing(
     before = everything(redis_client)
     layout = replace(store.layout, **other)  # type: ignore[arg-type]
     async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as stranger:
-        with pytest.raises(LayoutMismatch, match="4-0a1b2c3d-1"):
+        with pytest.raises(LayoutMismatchError, match="4-0a1b2c3d-1"):
             await stranger.fold(fold_of([(1, record(9))], known=[-1] * layout.shard_count, new=9, source="t"))
-        with pytest.raises(LayoutMismatch, match="use the same settings, or another generation"):
+        with pytest.raises(LayoutMismatchError, match="use the same settings, or another generation"):
             await stranger.fences("s")
     assert everything(redis_client) == before
 
@@ -61,10 +61,10 @@ async def test_an_open_fence_stops_until_it_is_repaired(store: RedisHistoryStore
     await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
     redis_client.hset(store.layout.fence_key(1), "s", "!5")  # what a fold that broke off leaves
     before = everything(redis_client)
-    with pytest.raises(ShardOpen, match=r"shard 1: run `fraudctl repair`"):
+    with pytest.raises(ShardOpenError, match=r"shard 1: run `fraudctl repair`"):
         await store.fences("s")
     for batch in (fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6), heartbeat_of([(1, 5, 6)])):
-        with pytest.raises(ShardOpen):
+        with pytest.raises(ShardOpenError):
             await store.fold(batch)
     assert everything(redis_client) == before
 

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from feature_service.errors import FenceMismatch
+from feature_service.errors import FenceMismatchError
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER, StoreLayout
@@ -55,7 +55,7 @@ class StoreMachine(RuleBasedStateMachine):
                 run = batch.records[batch.group_records[group] : batch.group_records[group + 1]]
                 self.histories[card] = self.histories.get(card, HEADER) + run.tobytes()
         answered = False
-        with suppress(FenceMismatch):
+        with suppress(FenceMismatchError):
             self.runner.run(self.store.fold(batch))
             answered = True
         assert answered != refused

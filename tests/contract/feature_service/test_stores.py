@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_service.catalogue import VIEWS
-from feature_service.errors import FenceMismatch, StoreError
+from feature_service.errors import FenceMismatchError, StoreError
 from feature_service.offline.features import OfflineFeatures
 from feature_service.offline.histories import LabelRecords
 from feature_service.online import OnlineFeatures
@@ -66,7 +66,7 @@ async def test_a_batch_without_calls_does_nothing(store: HistoryStore) -> None:
 async def test_a_shard_whose_fence_is_elsewhere_takes_nothing_and_the_others_take_theirs(store: HistoryStore) -> None:
     await store.fold(fold_of([(1, record(10))], known=NOTHING, new=7))
     batch = fold_of([(4, record(20)), (1, record(11)), (5, record(12)), (2, record(30))], known=NOTHING, new=8)
-    with pytest.raises(FenceMismatch, match=r"shard 1 of s: planned on -1, found 7"):
+    with pytest.raises(FenceMismatchError, match=r"shard 1 of s: planned on -1, found 7"):
         await store.fold(batch)
     assert await stored(store, 4, 1, 5, 2) == [[20], [10], None, [30]]
     assert (await store.fences("s")).tolist() == [8, 7, 8, -1]
@@ -75,13 +75,13 @@ async def test_a_shard_whose_fence_is_elsewhere_takes_nothing_and_the_others_tak
 async def test_a_call_repeated_is_refused_and_nothing_counts_twice(store: HistoryStore) -> None:
     batch = fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=7)
     await store.fold(batch)
-    with pytest.raises(FenceMismatch):
+    with pytest.raises(FenceMismatchError):
         await store.fold(batch)
     assert await stored(store, 1, 2) == [[10], [20]]
 
 
 async def test_a_plan_ahead_of_the_fence_is_refused(store: HistoryStore) -> None:
-    with pytest.raises(FenceMismatch, match=r"planned on 5, found -1"):
+    with pytest.raises(FenceMismatchError, match=r"planned on 5, found -1"):
         await store.fold(fold_of([(1, record(10))], known=(5, 5, 5, 5), new=7))
     assert await stored(store, 1) == [None]
 
@@ -98,7 +98,7 @@ async def test_a_heartbeat_moves_idle_fences_and_says_when(store: HistoryStore) 
     assert (await store.fences("s")).tolist() == [5, -1, -1, 6]
     assert (await store.confirmed_at_ms(["s"])).tolist() == [1_000, 0, 0, 1_000]
     await store.fold(heartbeat_of([(0, 5, 5)], confirmed_at_ms=2_000))
-    with pytest.raises(FenceMismatch):
+    with pytest.raises(FenceMismatchError):
         await store.fold(heartbeat_of([(3, 5, 9)], confirmed_at_ms=2_000))
     assert (await store.fences("s")).tolist() == [5, -1, -1, 6]
     assert (await store.confirmed_at_ms(["s"])).tolist() == [2_000, 0, 0, 1_000]

@@ -7,7 +7,7 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from scorer.decision_store import RedisDecisionStore
 
 TTL_S = 100
@@ -76,7 +76,7 @@ async def test_a_refusal_by_redis_is_named_and_the_connection_stays_in_step(clie
     store = store_on(client)
     await client.hset("a", "field", "1")  # GET does not go with a hash
 
-    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+    with pytest.raises(StoreUnavailableError, match="WRONGTYPE"):
         await store.put_if_absent([b"a", b"b"], [b"1", b"2"])
 
     assert await store.put_if_absent([b"b"], [b"3"]) == [b"2"]
@@ -85,5 +85,5 @@ async def test_a_refusal_by_redis_is_named_and_the_connection_stays_in_step(clie
 async def test_without_redis_it_says_so() -> None:
     nowhere = Redis.from_url("redis://127.0.0.1:1")
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await store_on(nowhere).put_if_absent([b"a"], [b"1"])

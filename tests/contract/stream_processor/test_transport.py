@@ -317,6 +317,21 @@ async def test_a_resync_of_an_epoch_that_is_gone_does_nothing(kafka: Kafka, topi
         assert len(running.owner.asked) == 2
 
 
+async def test_a_resync_and_a_new_assignment_at_once_leave_the_partition_readable(
+    kafka: Kafka, topic_name: Callable[[str], str]
+) -> None:
+    topic = await kafka.topic(topic_name("at-once"))
+    await kafka.send(topic, 10)
+    async with worker(kafka, topic) as running:
+        for _ in range(5):
+            batch = (await running.read(until=9))[-1]
+            resync = running.consumer.resync(batch.tp, epoch=batch.epoch)
+            await asyncio.gather(resync, running.consumer.seek_to_committed())
+            await eventually(lambda: not running.batches.empty())
+            while running.batches.qsize() > 1:
+                running.batches.get_nowait()
+
+
 async def test_resyncs_back_off_until_a_batch_is_done(
     kafka: Kafka, topic_name: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

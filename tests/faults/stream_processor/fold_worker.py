@@ -25,8 +25,8 @@ FAIL_AT = 500
 class State:
     """All of a call or nothing, only where the fence is the one known: the law that the transport is tested under.
 
-    Keys, behind the topic's name: `fence:PARTITION` (shard -> fence), `folded:PARTITION:SHARD` (list of "offset worker")
-    and `published:PARTITION` (list of offsets).
+    Keys, behind the topic's name: `fence:PARTITION` (shard -> fence), `folded:PARTITION:SHARD` (list of
+    "offset worker") and `published:PARTITION` (list of offsets).
     """
 
     def __init__(self, url: str, topic: str) -> None:
@@ -40,7 +40,7 @@ class State:
     def apply(self, partition: int, shard: int, *, known: int, new: int, offsets: list[int], worker: int) -> bool:
         fence = f"{self._topic}:fence:{partition}"
         with self._redis.pipeline() as pipeline:
-            pipeline.watch(fence)
+            pipeline.watch(fence)  # type: ignore[no-untyped-call]  # redis-py leaves this one out
             if int(cast("str | None", pipeline.hget(fence, str(shard))) or NOTHING_APPLIED) != known:
                 return False
             pipeline.multi()

@@ -262,6 +262,7 @@ async def test_a_state_ahead_of_the_log_ends_the_worker(cluster: Cluster) -> Non
     assert b"FenceAheadOfLogError" in errors
 
 
+@pytest.mark.slow
 async def test_a_broker_that_restarts(tmp_path: Path, topic_name: Callable[[str], str], redis_url: str) -> None:
     server = KafkaServer(tmp_path / "kafka", port=free_port(), controller_port=free_port())
     server.start()

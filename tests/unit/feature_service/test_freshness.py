@@ -2,7 +2,7 @@ import asyncio
 
 import numpy as np
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes, watch_freshness
 from feature_service.records import DECODED
 from feature_service.stores.layout import StoreLayout
@@ -59,7 +59,7 @@ async def test_it_follows_the_store_and_keeps_old_times_while_that_is_away() -> 
         async def sources(self) -> list[str]:
             if self.away:
                 self.refused.set()
-                raise StoreUnavailable("away")
+                raise StoreUnavailableError("away")
             return ["transactions:0"]
 
         async def confirmed_at_ms(self, sources: object) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

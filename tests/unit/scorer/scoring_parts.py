@@ -12,7 +12,7 @@ from fraud.v1.decision_pb2 import Decision
 from fraud.v1.transaction_pb2 import Transaction
 from opentelemetry.sdk.resources import Resource
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
 from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
@@ -77,7 +77,7 @@ class Histories:
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:
-            raise StoreUnavailable("away")
+            raise StoreUnavailableError("away")
         await asyncio.sleep(0)
         found = await self.store.read(keys)
         return [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fraud.v1.decision_pb2 import TIER_DEGRADED_NO_FEATURES, TIER_FULL
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from scorer.payments import Payments
 from tests.unit.scorer.scoring_parts import FRAUD_MINOR, GENUINE_MINOR, Parts, payments_of
 
@@ -79,7 +79,7 @@ async def test_a_spoilt_history_degrades_only_its_own_payments(parts: Parts) -> 
 async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
     parts.histories.away = True
 
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailableError):
         await parts.score_batch(payments_of(*IDS))
 
     assert not parts.outbox.published

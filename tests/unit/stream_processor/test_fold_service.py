@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from feature_service.errors import StoreUnavailable
+from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
@@ -70,7 +70,7 @@ class FlakyStore(MemoryHistoryStore):
             batch.records,
         )
         await super().fold(first)
-        raise StoreUnavailable("the answer was lost")
+        raise StoreUnavailableError("the answer was lost")
 
     def save(self) -> None:
         histories = {key: bytearray(value) for key, value in self._histories.items()}

@@ -90,10 +90,10 @@ def test_links_are_capped_and_the_rest_counted(
 
 
 def test_a_failure_has_a_type_and_a_status(emitter: SpanEmitter, exporter: InMemorySpanExporter) -> None:
-    emitter.emit("fold", context=CONTEXT, parent=None, start_ns=0, end_ns=1, attributes={}, error="FenceMismatch")
+    emitter.emit("fold", context=CONTEXT, parent=None, start_ns=0, end_ns=1, attributes={}, error="FenceMismatchError")
 
     span = only(exporter)
-    assert span.attributes == {"error.type": "FenceMismatch"}
+    assert span.attributes == {"error.type": "FenceMismatchError"}
     assert span.status.status_code is StatusCode.ERROR
 
 
