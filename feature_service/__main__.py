@@ -1,9 +1,9 @@
 """`python -m feature_service`: serve features to those who ask by name."""
 
-import asyncio
 import sys
 
 import structlog
+import uvloop
 from pydantic import ValidationError
 
 from feature_service.contract_settings import ContractSettings
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         settings = FeatureServiceSettings()
         configure_logging("feature-service", settings.log_level)
-        asyncio.run(run_until_told(run(settings, StoreSettings(), ContractSettings())))
+        uvloop.run(run_until_told(run(settings, StoreSettings(), ContractSettings())))
     except (ValidationError, FeatureError) as error:
         log.critical("cannot serve", error=str(error), kind=type(error).__name__)
         sys.exit(2)

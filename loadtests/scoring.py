@@ -49,7 +49,7 @@ def scoring_input(context: Context) -> ScoringInput:
         start=datetime.now(UTC).date() - timedelta(days=days),
         days=_TRAINED_ON_DAYS,
         customers=800,
-        terminals=400,
+        terminals=1_600,  # in the simulator's, and the handbook's, proportion
         # More frauds than usual, and known sooner: there are few days to learn from.
         compromised_terminals_per_10k=10.0,
         leaked_customers_per_10k=15.0,

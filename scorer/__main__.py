@@ -1,10 +1,10 @@
 """`python -m scorer`: serve the model bundle in FRAUD_MODEL_DIR."""
 
-import asyncio
 import os
 import sys
 
 import structlog
+import uvloop
 from pydantic import ValidationError
 
 from feature_service.contract_settings import ContractSettings
@@ -28,7 +28,7 @@ def main() -> None:
         settings = ScorerSettings()
         configure_logging("scorer", settings.log_level)
         service = run(settings, StoreSettings(), ContractSettings(), KafkaSettings(), os.environ)
-        asyncio.run(run_until_told(service))
+        uvloop.run(run_until_told(service))
     except ValidationError as error:
         log.critical("cannot serve", error=str(error), kind="settings")
         sys.exit(2)

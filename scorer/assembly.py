@@ -32,7 +32,8 @@ _FRESHNESS_PERIOD_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    maker: DecisionMaker
+    maker_of_one: DecisionMaker
+    maker_of_many: DecisionMaker
     explaining: Explaining
     score_one: ScoreOne
     score_many: ScoreMany
@@ -46,31 +47,39 @@ def assemble(
     *,
     settings: ScorerSettings,
     contract: ContractSettings,
-    redis_timeout_ms: int,
     spans: ScoreSpans,
     metrics: Metrics,
     random: Random,
 ) -> Parts:
     """Leaving `stack` takes them down again, before the store and the publisher if those were entered earlier."""
-    decisions = RedisDecisionStore(store.redis, ttl_s=settings.decision_ttl_s, timeout_ms=redis_timeout_ms)
-    stack.push_async_callback(decisions.close)
+    decisions = RedisDecisionStore(store.pipe, ttl_s=settings.decision_ttl_s)
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
-    features = make_online_features(make_plan(models.feature_names), store.layout, contract)
-    maker = DecisionMaker(
-        Assessor(models, features, freshness_limit_ms=settings.freshness_limit_ms),
-        DecisionWriter(models, instance=settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"),
-        spans,
-        times,
-        store.layout,
-        Clock(time.monotonic_ns, lambda: time.time_ns() // 1_000_000),
-        random,
-    )
+    plan = make_plan(models.feature_names)
+    instance = settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
+
+    def make_maker() -> DecisionMaker:
+        return DecisionMaker(
+            Assessor(
+                models,
+                make_online_features(plan, store.layout, contract),
+                freshness_limit_ms=settings.freshness_limit_ms,
+            ),
+            DecisionWriter(models, instance=instance),
+            spans,
+            times,
+            store.layout,
+            Clock(time.monotonic_ns, lambda: time.time_ns() // 1_000_000),
+            random,
+        )
+
+    maker_of_one, maker_of_many = make_maker(), make_maker()
     explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
     stack.callback(explaining.close)
-    parts = (maker, store, decisions, publisher, explaining, Observer(spans, metrics))
-    score_one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)
+    parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
+    score_one = ScoreOne(maker_of_one, *parts, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
-    score_many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
-    return Parts(maker, explaining, score_one, score_many)
+    score_many = ScoreMany(maker_of_many, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
+    stack.callback(score_many.close)
+    return Parts(maker_of_one, maker_of_many, explaining, score_one, score_many)

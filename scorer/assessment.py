@@ -44,6 +44,20 @@ class Vectors:
     usable: NDArray[np.bool_]  # (n,) whether histories were read, readable and within the horizon
 
 
+class Prediction(NamedTuple):
+    """What one model says of n payments."""
+
+    vectors: NDArray[np.float64]  # (n, features) of that model
+    probabilities: NDArray[np.float64]  # (n,); NaN where it was not asked, or gave no answer
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    full: Prediction
+    request_only: Prediction  # asked where `full` has no answer
+    rule_values: NDArray[np.float64]  # (n, features of the rules)
+
+
 class Assessor:
     """Not for concurrent use by threads: it owns scratch memory."""
 
@@ -73,8 +87,7 @@ class Assessor:
             return Vectors(np.concatenate([one.values for one in each]), np.concatenate([one.usable for one in each]))
         return Vectors(found.values, found.statuses == 0)
 
-    def assess(self, rows: NDArray[np.void], vectors: Vectors, ages_ms: Sequence[int | None]) -> list[Assessment]:
-        """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
+    def predict(self, vectors: Vectors) -> Predictions:
         models = self.models
         full = vectors.values[:, : self._full_width]
         from_full = _probabilities(models.full, full, vectors.usable)
@@ -83,14 +96,26 @@ class Assessor:
         if missing.any():
             request_only = vectors.values[:, self._request_places]
             from_request_only = _probabilities(models.request_only, request_only, missing)
-        requests = vectors.values[:, self._rule_places].tolist()
+        return Predictions(
+            Prediction(full, from_full),
+            Prediction(request_only, from_request_only),
+            vectors.values[:, self._rule_places],
+        )
+
+    def assess(
+        self, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
+    ) -> list[Assessment]:
+        """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
+        models = self.models
+        full, from_full = predictions.full
+        request_only, from_request_only = predictions.request_only
         assessments = []
         for index, (p_full, p_request_only, amount_minor, request, age_ms) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
                 rows["amount_minor"].tolist(),
-                requests,
+                predictions.rule_values.tolist(),
                 ages_ms,
                 strict=True,
             )

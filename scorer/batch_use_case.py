@@ -1,10 +1,13 @@
-"""Deciding many payments: assessed in parts, so that other calls get their turn; remembered; published, acknowledged.
+"""Deciding many payments, in parts, so that other calls get their turn; remembered; published, acknowledged.
+
+Features and models are computed in a thread of their own: that takes longer than all a Score call does.
 
 The caller tries again, so nothing is skipped here: what cannot be read or stored fails the whole call.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +26,7 @@ from scorer.reasons import Reason
 from scorer.use_case import Publisher, Reader
 from telemetry.trace_context import TraceContext
 
-_PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is assessed
+_PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
 _FEATURES: Final[tuple[Stage, ...]] = ("features",)
 
 
@@ -44,7 +47,7 @@ class _Part:
 
 
 class ScoreMany:
-    """For one event loop."""
+    """For one event loop. Close it when no call is in flight any more."""
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class ScoreMany:
         monotonic_ns: Callable[[], int],
         part_size: int,
     ) -> None:
-        """`part_size`: payments that are assessed in one go."""
+        """`maker`: for this object alone. `part_size`: payments that are predicted in one go."""
         self._maker = maker
         self._reader = reader
         self._decisions = decisions
@@ -67,6 +70,10 @@ class ScoreMany:
         self._observer = observer
         self._now_ns = monotonic_ns
         self._part_size = part_size
+        self._predicting = ThreadPoolExecutor(1, thread_name_prefix="predict")
+
+    def close(self) -> None:
+        self._predicting.shutdown(wait=True)
 
     async def score(
         self, payments: Payments, *, links: Sequence[TraceContext], arrived_ns: int, decoded_ns: int
@@ -99,7 +106,10 @@ class ScoreMany:
         histories = values[: len(group.keys.keys)]
         stored = [StoredDecision.decode(value) for value in values[len(histories) :]]
         undecided = group.only([index for index, found in enumerate(stored) if found is None])
-        return _Part(group, stored, undecided, self._maker.assess(undecided, histories))
+        predictions = await asyncio.get_running_loop().run_in_executor(
+            self._predicting, self._maker.predict, undecided, histories
+        )
+        return _Part(group, stored, undecided, self._maker.assess(undecided, predictions))
 
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
         undecided, assessed = part.undecided, part.assessed

@@ -1,4 +1,4 @@
-"""Payments that are decided together: prepared, assessed, and put into words and bytes. No waiting."""
+"""Payments that are decided together: prepared, predicted, assessed, and put into words and bytes. No waiting."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from feature_service.freshness import ConfirmedTimes
 from feature_service.stores.layout import StoreLayout
-from scorer.assessment import Assessment, Assessor
+from scorer.assessment import Assessment, Assessor, Predictions
 from scorer.budget import Stage
 from scorer.decision_writer import DecisionWriter, StageTimes
 from scorer.frames import whole_decision
@@ -44,7 +44,7 @@ class Decided(NamedTuple):
 
 
 class DecisionMaker:
-    """Not for concurrent use by threads."""
+    """For one thread, `predict` aside. Whoever predicts in two threads has two of these."""
 
     def __init__(
         self,
@@ -81,14 +81,21 @@ class DecisionMaker:
             marks,
         )
 
-    def assess(self, group: Group, histories: Sequence[bytes | None] | None) -> list[Assessed]:
-        """`histories`: the values under the group's keys, None where they were not read."""
-        rows = group.payments.rows
-        vectors = self._assessor.vectors(rows, group.keys, histories)
+    def predict(self, group: Group, histories: Sequence[bytes | None] | None) -> Predictions:
+        """`histories`: the values under the group's keys, None where they were not read.
+
+        What takes long, for the most part without the interpreter lock: may run in a thread, one at a time.
+        """
+        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories)
         group.marks.features_ns = self._clock.monotonic_ns()
-        ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
-        assessments = self._assessor.assess(rows, vectors, ages_ms)
+        predictions = self._assessor.predict(vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
+        return predictions
+
+    def assess(self, group: Group, predictions: Predictions) -> list[Assessed]:
+        rows = group.payments.rows
+        ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
+        assessments = self._assessor.assess(rows, predictions, ages_ms)
         return [
             Assessed(assessment, age_ms, assessment.action in self.alert_actions)
             for assessment, age_ms in zip(assessments, ages_ms, strict=True)

@@ -85,12 +85,11 @@ async def run(
             publisher,
             settings=settings,
             contract=contract,
-            redis_timeout_ms=store_settings.redis_timeout_ms,
             spans=spans,
             metrics=metrics,
             random=random,
         )
-        await warm_up(requests, parts.maker, store, parts.explaining)
+        await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
         _spare_collections()
         servicer = ScoringServicer(
             requests,

@@ -79,7 +79,7 @@ class ScoreOne:
         values = await _within(budget.features_ms(self._now_ns()), lambda: self._reader.read(group.all_keys))
         if values is not None and (stored := StoredDecision.decode(values[-1])) is not None:
             return self._replayed(group, stored)
-        [assessed] = self._maker.assess(group, None if values is None else values[:-1])
+        [assessed] = self._maker.assess(group, self._maker.predict(group, None if values is None else values[:-1]))
         if assessed.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
             skipped.append("features")
 

@@ -12,22 +12,28 @@ from scorer.explaining import Explaining
 from scorer.requests import RequestReader
 from scorer.use_case import Reader
 
-_BATCH: Final = 2  # one payment alone and several take different code
+_BATCH: Final = 2
 
 
-async def warm_up(requests: RequestReader, maker: DecisionMaker, reader: Reader, explaining: Explaining) -> None:
+async def warm_up(
+    requests: RequestReader,
+    maker_of_one: DecisionMaker,
+    maker_of_many: DecisionMaker,
+    reader: Reader,
+    explaining: Explaining,
+) -> None:
     """Decide made-up payments, up to their bytes; nothing is stored or published. Raises: StoreUnavailableError."""
     now_ms = time.time_ns() // 1_000_000
     transaction = _transaction(now_ms)
     batch = ScoreBatchRequest(items=[ScoreBatchItem(transaction=transaction)] * _BATCH)
     one = requests.score(ScoreRequest(transaction=transaction).SerializeToString(), now_ms=now_ms, parent=None)
     many = requests.score_batch(batch.SerializeToString()).payments
-    for payments in (one, many):
+    for maker, payments in ((maker_of_one, one), (maker_of_many, many)):
         now_ns = time.monotonic_ns()
         group = maker.prepare(payments, arrived_ns=now_ns, decoded_ns=now_ns)
         values = await reader.read(group.all_keys)
         for histories in (None, values[: len(group.keys.keys)]):
-            assessed = maker.assess(group, histories)
+            assessed = maker.assess(group, maker.predict(group, histories))
             reasons = await asyncio.gather(*(explaining.of_model(each.assessment) for each in assessed))
             maker.decide(group, assessed, reasons, [()] * len(assessed))
 

@@ -1,11 +1,6 @@
-"""Entity histories in Redis: folds through the fenced Function, reads that share one round trip.
+"""Entity histories in Redis: folds through the fenced Function, and reads, over one pipe."""
 
-A call that was cut off leaves its connection out of step, so such a connection is closed and never used again.
-"""
-
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from feature_service.errors import (
     FenceMismatchError,
@@ -24,11 +19,11 @@ from feature_service.errors import (
 )
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import StoreLayout
+from feature_service.stores.redis_pipe import OUTAGES, RedisPipe, encode_command
 from feature_service.stores.resp import encode_fold
 
 _FUNCTIONS: Final = Path(__file__).with_name("fold.lua")
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
-_OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 
 class RedisHistoryStore:
@@ -40,13 +35,13 @@ class RedisHistoryStore:
         self._layout = layout
         self._retention_ms = retention_ms
         self._history_ttl_s = history_ttl_s
-        self._timeout_s = timeout_ms / 1000
+        timeout_s = timeout_ms / 1000
         # The client's types say `str` where an undecoded client returns bytes.
         self._pool: Any = ConnectionPool.from_url(
-            url, protocol=2, socket_timeout=self._timeout_s, socket_connect_timeout=self._timeout_s
+            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
         )
         self._redis: Any = Redis(connection_pool=self._pool)
-        self._reads = _SharedReads(self._redis)
+        self.pipe: Final = RedisPipe(self._pool, timeout_s=timeout_s)  # also for what is kept beside the histories
 
     @property
     def layout(self) -> StoreLayout:
@@ -64,7 +59,7 @@ class RedisHistoryStore:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._reads.close()
+        await self.pipe.close()
         await self._redis.aclose()
         await self._pool.aclose()
 
@@ -74,20 +69,15 @@ class RedisHistoryStore:
             return
         packed = encode_fold(batch, self._layout, retention_ms=self._retention_ms, ttl_s=self._history_ttl_s)
         refused: Exception | None = None
-        async with self._connection() as connection:
-            await connection.send_packed_command([packed])
-            for call in range(calls):
-                try:
-                    answer = await connection.read_response(disable_decoding=True)
-                except ResponseError as error:
-                    refused = refused or StoreError(f"shard {batch.shards[call]}: {error}")
-                    continue
-                if answer != b"OK":
-                    kind, _, detail = bytes(answer).partition(b" ")
-                    refused = refused or _REFUSALS[kind](
-                        f"shard {batch.shards[call]} of {batch.source}: planned on {batch.known[call]}, "
-                        f"found {detail.decode()}"
-                    )
+        for call, answer in enumerate(await self.pipe.call(packed, calls)):
+            if isinstance(answer, ResponseError):
+                refused = refused or StoreError(f"shard {batch.shards[call]}: {answer}")
+            elif answer != b"OK":
+                kind, _, detail = bytes(answer).partition(b" ")
+                refused = refused or _REFUSALS[kind](
+                    f"shard {batch.shards[call]} of {batch.source}: planned on {batch.known[call]}, "
+                    f"found {detail.decode()}"
+                )
         if refused is not None:
             raise refused
 
@@ -136,12 +126,12 @@ class RedisHistoryStore:
         return np.array([min(int(value or 0) for value in values) for values in states], dtype=np.int64)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return await self._reads.read(keys)
-
-    @property
-    def redis(self) -> Any:
-        """The client, for what is kept beside the histories."""
-        return self._redis
+        if not keys:
+            return []
+        [values] = await self.pipe.call(encode_command(b"MGET", *keys), 1)
+        if isinstance(values, ResponseError):
+            raise StoreUnavailableError(f"Redis refused a read: {values}") from values
+        return cast("list[bytes | None]", values)
 
     @property
     def _sources_key(self) -> bytes:
@@ -154,70 +144,11 @@ class RedisHistoryStore:
                 command(pipeline, self._layout.fence_key(shard))
             return cast("list[list[bytes | None]]", await pipeline.execute())
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        """A connection that is dropped where its use broke off. Raises: StoreUnavailableError."""
-        try:
-            connection = await self._pool.get_connection()
-        except _OUTAGES as error:
-            raise StoreUnavailableError(f"Redis cannot be reached: {error}") from error
-        in_step = False
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                yield connection
-            in_step = True
-        except _OUTAGES as error:
-            raise StoreUnavailableError(f"Redis did not answer: {error!r}") from error
-        finally:
-            if not in_step:
-                await connection.disconnect(nowait=True)
-            await self._pool.release(connection)
-
-
-class _SharedReads:
-    """One MGET in flight; reads that arrive meanwhile share the next. A caller that gives up cancels nothing."""
-
-    def __init__(self, redis: Any) -> None:
-        self._redis = redis
-        self._waiting: list[tuple[Sequence[bytes], asyncio.Future[list[bytes | None]]]] = []
-        self._flusher: asyncio.Task[None] | None = None
-
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        if not keys:
-            return []
-        answer: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((keys, answer))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush())
-        return await answer
-
-    async def close(self) -> None:
-        if self._flusher is not None:
-            await self._flusher
-
-    async def _flush(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            try:
-                with _outages_named():
-                    values = await self._redis.mget([key for keys, _ in batch for key in keys])
-            except StoreUnavailableError as error:
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(StoreUnavailableError(str(error)))
-                continue
-            first = 0
-            for keys, answer in batch:
-                if not answer.done():
-                    answer.set_result(values[first : first + len(keys)])
-                first += len(keys)
-        self._flusher = None
-
 
 class _outages_named:  # noqa: N801 - a context manager, used as a statement
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, _OUTAGES):
+        if isinstance(error, OUTAGES):
             raise StoreUnavailableError(f"Redis did not answer: {error!r}") from error

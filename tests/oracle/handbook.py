@@ -76,7 +76,7 @@ def _request_features(frame: pd.DataFrame) -> pd.DataFrame:
             "customer_id": frame["CUSTOMER_ID"].astype(str).to_numpy(),
             "terminal_id": frame["TERMINAL_ID"].astype(str).to_numpy(),
             "amount": _amount_minor(frame) / 100,
-            "is_weekend": (time.dt.weekday >= 5).to_numpy().astype(np.float64),
+            "is_weekend": (time.dt.day_of_week >= 5).to_numpy().astype(np.float64),
             "is_night": (time.dt.hour <= 6).to_numpy().astype(np.float64),
             "is_fraud": is_fraud,
             "known_at_ms": event_time_ms + DELAY_DAYS * DAY_MS,

@@ -13,6 +13,7 @@ import redis
 
 from feature_service.errors import FenceMismatchError, StoreError, StoreUnavailableError
 from feature_service.stores.layout import HEADER, StoreLayout
+from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
@@ -127,3 +128,22 @@ async def test_state_and_function_survive_a_restart(own_redis: RedisServer, layo
         assert await store.read([store.layout.history_key("card", 1)]) == [
             HEADER + record(10).tobytes() + record(11).tobytes()
         ]
+
+
+async def test_callers_in_a_hurry_do_not_keep_a_slow_server_from_being_connected_to(
+    own_redis: RedisServer, layout: StoreLayout
+) -> None:
+    async with store_on(own_redis.url, layout) as store:
+        with stalled(own_redis):
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await store.pipe.call(encode_command(b"PING"), 1)
+        assert await store.pipe.call(encode_command(b"PING"), 1) == [b"PONG"]
+
+
+async def test_many_callers_get_their_own_answers(own_redis: RedisServer, layout: StoreLayout) -> None:
+    async with store_on(own_redis.url, layout) as store:
+        echoes = [encode_command(b"ECHO", b"%d" % number) * (1 + number % 3) for number in range(50)]
+        answers = await asyncio.gather(*(store.pipe.call(each, 1 + index % 3) for index, each in enumerate(echoes)))
+    assert answers == [[b"%d" % number] * (1 + number % 3) for number in range(50)]

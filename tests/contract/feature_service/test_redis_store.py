@@ -163,9 +163,9 @@ async def test_a_time_to_live_that_redis_would_refuse_is_refused_before_anything
     assert everything(redis_client) == before
 
 
-def mget_calls(client: redis.Redis) -> int:
-    stats = client.info("commandstats")
-    return int(stats.get("cmdstat_mget", {"calls": 0})["calls"])
+def reads_of_the_server(client: redis.Redis) -> int:
+    """How often it has read from a connection."""
+    return int(client.info("stats")["total_reads_processed"])
 
 
 async def test_readers_that_come_together_share_round_trips(
@@ -173,9 +173,9 @@ async def test_readers_that_come_together_share_round_trips(
 ) -> None:
     await store.fold(fold_of([(card, record(card)) for card in range(1, 9)], known=NOTHING, new=5))
     keys = [store.layout.history_key("card", card) for card in range(1, 9)]
-    before = mget_calls(redis_client)
+    before = reads_of_the_server(redis_client)
     answers = await asyncio.gather(*(store.read([key]) for key in keys * 10))
-    assert mget_calls(redis_client) - before <= 2
+    assert reads_of_the_server(redis_client) - before <= 4  # one of them to ask
     assert answers == [[HEADER + record(card).tobytes()] for card in range(1, 9)] * 10
 
 

@@ -8,6 +8,7 @@ import redis
 from redis.asyncio import Redis
 
 from feature_service.errors import StoreUnavailableError
+from feature_service.stores.redis_pipe import RedisPipe
 from scorer.decision_store import RedisDecisionStore
 
 TTL_S = 100
@@ -21,7 +22,7 @@ async def client(redis_url: str, redis_client: redis.Redis) -> AsyncIterator[Red
 
 
 def store_on(client: Redis) -> RedisDecisionStore:
-    return RedisDecisionStore(client, ttl_s=TTL_S, timeout_ms=2_000)
+    return RedisDecisionStore(RedisPipe(client.connection_pool, timeout_s=2), ttl_s=TTL_S)
 
 
 async def test_the_first_value_stays_and_is_told_to_the_second(client: Redis) -> None:
@@ -51,12 +52,12 @@ async def test_of_many_that_race_one_wins_and_all_know(client: Redis) -> None:
 
 async def test_a_caller_that_gives_up_has_its_value_written_all_the_same(client: Redis) -> None:
     store = store_on(client)
+    await store.put_if_absent([b"connected"], [b"0"])
     impatient = asyncio.create_task(store.put_if_absent([b"a"], [b"1"]))
     await asyncio.sleep(0)
     impatient.cancel()
 
     patient = await store.put_if_absent([b"b"], [b"2"])
-    await store.close()
 
     assert patient == [None]
     assert await client.mget([b"a", b"b"]) == [b"1", b"2"]
@@ -83,7 +84,7 @@ async def test_a_refusal_by_redis_is_named_and_the_connection_stays_in_step(clie
 
 
 async def test_without_redis_it_says_so() -> None:
-    nowhere = Redis.from_url("redis://127.0.0.1:1")
+    nowhere = Redis.from_url("redis://127.0.0.1:1", protocol=2)
 
     with pytest.raises(StoreUnavailableError):
         await store_on(nowhere).put_if_absent([b"a"], [b"1"])
