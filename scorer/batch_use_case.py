@@ -109,13 +109,16 @@ class ScoreMany:
         predictions = await asyncio.get_running_loop().run_in_executor(
             self._predicting, self._maker.predict, undecided, histories
         )
-        return _Part(group, stored, undecided, self._maker.assess(undecided, predictions))
+        part = _Part(group, stored, undecided, self._maker.assess(undecided, predictions))
+        await _turn_of_others()
+        return part
 
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
         undecided, assessed = part.undecided, part.assessed
         reasons = await self._explain(undecided, assessed)
         skipped = [_FEATURES if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES else () for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
+        await _turn_of_others()
         earlier = await self._decisions.put_if_absent(
             undecided.decision_keys, [each.stored.encode() for each in decided]
         )
@@ -186,3 +189,8 @@ class ScoreMany:
         return BatchAnswer(brief, replayed=True), Publication(
             transaction_id.encode(), stored.decision, action, alert, context
         )
+
+
+async def _turn_of_others() -> None:
+    """Between steps that take a millisecond or two: a Score call that came meanwhile goes first."""
+    await asyncio.sleep(0)

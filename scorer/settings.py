@@ -48,9 +48,9 @@ class ScorerSettings(BaseSettings):
         4, ge=1, description="ScoreBatch calls in flight; more are refused at once with RESOURCE_EXHAUSTED."
     )
     batch_slice: int = Field(
-        96,
+        256,
         ge=1,
-        description="Transactions of a ScoreBatch scored in one go, before Score calls get their turn.",
+        description="Transactions of a ScoreBatch that are read and scored together; Score calls wait for some of it.",
     )
     max_message_bytes: int = Field(16_777_216, gt=0, description="Longest gRPC request accepted, bytes.")
     max_connection_age_s: int = Field(
