@@ -26,6 +26,8 @@ def alert_table(alerts: Sequence[Alert]) -> Table:
             decision.model_version[:8],
             decision.trace_id[:8],
         )
+    if alerts:
+        table.caption = f"trace of the last one: {alerts[-1].decision.trace_id}"
     return table
 
 
