@@ -1,7 +1,7 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench parity-full
+.PHONY: help setup system lock proto check test up down demo bench parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -71,3 +71,6 @@ bench: setup  ## Measure throughput and latency on this machine, and write the f
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
 	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")
+
+oracle-full: setup  ## Compare the handbook's features of INPUT=file.parquet with a brute-force oracle, on every row.
+	$(BIN)/python -m tests.oracle.compare $(if $(INPUT),--input "$(INPUT)")
