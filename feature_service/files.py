@@ -96,6 +96,8 @@ def _event_batch(batch: pa.RecordBatch, mapping: FileMapping, label_delay_ms: in
 def _record_batches(path: Path, mapping: FileMapping) -> Iterator[pa.RecordBatch]:
     """The mapped columns, without empty batches."""
     columns = sorted(set(mapping.columns.values()))
+    if not path.exists():
+        raise FileError("there is no such file")
     try:
         if path.suffix in _PARQUET_SUFFIXES:
             with parquet.ParquetFile(path) as file:

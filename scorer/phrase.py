@@ -24,7 +24,7 @@ class Phrase:
             return self.missing
         template = {0.0: self.zero, 1.0: self.singular}.get(value) or self.template
         said = template.format(self.format(value))
-        return said if isnan(usual) or not self.has_usual else f"{said}, {self.format(usual)} usual"
+        return said if isnan(usual) or not self.has_usual else f"{said} (usual: {self.format(usual)})"
 
 
 def number(value: float) -> str:

@@ -19,9 +19,11 @@ def up() -> None:
 
     from rich.console import Console
 
+    from fraudctl.cluster.artefacts import java
     from fraudctl.cluster.cluster import LocalCluster
     from fraudctl.first_model import ensure_model
 
+    java()  # before anything that takes time
     console = Console()
     cluster = LocalCluster()
     with console.status("training a first model on simulated payments"):

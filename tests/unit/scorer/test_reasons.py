@@ -13,7 +13,7 @@ def test_reasons_are_the_strongest_that_speak_for_fraud() -> None:
     contributions = np.array([1.5, -2.0, 0.1, 2.5, -4.0])  # the expected log-odds last
     found = explainer.reasons(vector, contributions, limit=2)
     assert [reason.code for reason in found] == ["CARD_COUNT_1H", "AMOUNT"]
-    assert found[0].words == "5 payments with this card in the last hour, 0.3 usual"
+    assert found[0].words == "5 payments with this card in the last hour (usual: 0.3)"
     assert (found[0].feature, found[0].value, found[0].contribution) == ("card_count_1h", 5.0, 2.5)
     assert [r.code for r in explainer.reasons(vector, contributions, limit=9)] == [
         "CARD_COUNT_1H",
