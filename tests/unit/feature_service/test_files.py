@@ -256,7 +256,7 @@ def test_a_file_out_of_order_is_refused_at_the_row(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("missing.parquet", None, "cannot be read"),
+        ("missing.parquet", None, "no such file"),
         ("garbage.parquet", b"not parquet at all", "cannot be read"),
         ("empty.csv", b"", "cannot be read"),
         ("ragged.csv", b"TRANSACTION_ID,TX_DATETIME\n1\n", "cannot be read"),
