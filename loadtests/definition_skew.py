@@ -4,6 +4,7 @@ Events go through the real broker, workers and Redis a stretch of time at once. 
 of every authorisation in it are read from Redis as of its event time and compared with the offline result by bits.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.errors import StoreUnavailableError
 from feature_service.events import Event, EventBatch
 from feature_service.offline.dataset import DecodedEvents
 from feature_service.offline.features import OfflineFeatures
 from feature_service.online import OnlineFeatures
 from feature_service.records import Kind
 from feature_service.settings import StoreSettings, make_redis_store
+from feature_service.stores.redis_store import RedisHistoryStore
 from stream_processor.barrier import wait_until_folded
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.publish import EventPublisher
@@ -28,6 +31,7 @@ _STRETCH_MS: Final = 5 * 86_400_000  # reads may lie this far, and no more than 
 _READ_ROWS: Final = 512
 _EXAMPLES: Final = 10
 _FOLD_TIMEOUT_S: Final = 120.0
+_AWAY_POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ async def measure(
         for stretch in stretches(batches, disorder):
             ends |= (await publisher.publish(stretch.events)).next_offsets
             sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
-            await wait_until_folded(store, sources, timeout_s=_FOLD_TIMEOUT_S)
+            await _wait_until_folded(store, sources)
             rows = events.rows[stretch.rows]
             rows = rows[rows["kind"] == Kind.AUTHORISATION]
             expected = {view: offline[view].of(rows) for view in online}
@@ -134,6 +138,16 @@ async def measure(
             done += len(stretch.rows)
             on_progress(done)
     return skew
+
+
+async def _wait_until_folded(store: RedisHistoryStore, ends: Mapping[str, int]) -> None:
+    """However often the store is away meanwhile."""
+    async with asyncio.timeout(_FOLD_TIMEOUT_S):
+        while True:
+            try:
+                return await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
+            except StoreUnavailableError:
+                await asyncio.sleep(_AWAY_POLL_S)
 
 
 def _compare(

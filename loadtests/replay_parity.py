@@ -51,6 +51,14 @@ async def run_parity(
     run: ParityRun, batches: Sequence[EventBatch], on_progress: Callable[[int], None] = lambda _: None
 ) -> Skew:
     """Replay and compare. Raises: TimeoutError, RuntimeError where a worker does not end cleanly."""
+    with running_workers(run.workers, run.worker_environment, run.logs):
+        return await compare(run, batches, on_progress)
+
+
+async def compare(
+    run: ParityRun, batches: Sequence[EventBatch], on_progress: Callable[[int], None] = lambda _: None
+) -> Skew:
+    """The same, with workers that the caller has started. Raises: TimeoutError."""
     contract = ContractSettings(id_hash_key_file=run.id_hash_key_file)
     store_settings = StoreSettings(redis_url=run.redis_url)
     id_key = contract.read_id_key()
@@ -60,19 +68,18 @@ async def run_parity(
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
     layout = store_layout(store_settings, id_key)
     plans = {name: make_plan(view_of(name).names) for name in run.views}
-    with running_workers(run.workers, run.worker_environment, run.logs):
-        return await measure(
-            events,
-            batches,
-            online={name: make_online_features(plan, layout, contract) for name, plan in plans.items()},
-            offline={
-                name: OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
-                for name, plan in plans.items()
-            },
-            connection=KafkaConnection(bootstrap_servers=(run.kafka_bootstrap,)),
-            store_settings=store_settings,
-            contract=contract,
-            topics=run.topics,
-            disorder=run.disorder,
-            on_progress=on_progress,
-        )
+    return await measure(
+        events,
+        batches,
+        online={name: make_online_features(plan, layout, contract) for name, plan in plans.items()},
+        offline={
+            name: OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
+            for name, plan in plans.items()
+        },
+        connection=KafkaConnection(bootstrap_servers=(run.kafka_bootstrap,)),
+        store_settings=store_settings,
+        contract=contract,
+        topics=run.topics,
+        disorder=run.disorder,
+        on_progress=on_progress,
+    )

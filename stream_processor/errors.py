@@ -3,6 +3,7 @@
 StreamProcessorError
 ├── UnsupportedFaustError      the installed Faust or aiokafka is not the one the transport was written for
 ├── StartTimeoutError          the owner did not say in time where to start reading
+├── OwnerAwayError             what the owner needs to say where to start cannot be reached now: it is asked again
 ├── TopicMissingError          a topic that should be read does not exist
 ├── NotDeliveredError          `publish`: records the broker did not take, all or some of them
 ├── UnsafeTopicError           a topic's settings would lose records or change their meaning silently
@@ -24,6 +25,10 @@ class UnsupportedFaustError(StreamProcessorError):
 
 
 class StartTimeoutError(StreamProcessorError):
+    pass
+
+
+class OwnerAwayError(StreamProcessorError):
     pass
 
 

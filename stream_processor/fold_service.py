@@ -16,7 +16,7 @@ import structlog
 from feature_service.errors import FenceMismatchError, StoreUnavailableError
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import plan_fold, plan_heartbeat
-from stream_processor.errors import TopicReplacedError
+from stream_processor.errors import OwnerAwayError, TopicReplacedError
 from stream_processor.fold_input import FoldInput, RecordDecoder
 from stream_processor.partition_plan import PartitionPlan, Verdict
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
@@ -102,14 +102,18 @@ class FoldService:
     async def start_positions(
         self, consumer: Consumer, epochs: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
-        """Where to read each partition from. Raises: SourceBrokenError, StoreError, StoreUnavailableError."""
+        """Where to read each partition from. Raises: SourceBrokenError, StoreError, OwnerAwayError."""
         self._consumer = consumer
         self._topics = await self._read_topics()
-        for name, topic in self._topics.items():
-            partitions = range(topic.partitions)
-            await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in partitions})
         sources = {tp: self._source(tp) for tp in epochs}
-        fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
+        try:
+            for name, topic in self._topics.items():
+                numbers = range(topic.partitions)
+                await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in numbers})
+            fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
+        except StoreUnavailableError as error:
+            log.warning("store unavailable, asking it again", error=str(error))
+            raise OwnerAwayError(str(error)) from error
         logs = await consumer.logs(epochs.keys())
         for tp, epoch in epochs.items():
             plan = PartitionPlan.start(epoch=epoch, fences=fences[tp], log=logs[tp], initialise=self._initialise)

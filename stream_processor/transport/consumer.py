@@ -1,9 +1,10 @@
 """The consuming side, in the main loop: start positions, resyncs, commits, and batches for the agents."""
 
 import asyncio
+import itertools
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, ClassVar, Final, Protocol
 
@@ -13,13 +14,15 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
-from stream_processor.errors import StartTimeoutError
+from stream_processor.errors import OwnerAwayError, StartTimeoutError
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.transport.fetch_thread import BatchConsumerThread
 from stream_processor.transport.settings import TransportSettings
 
 _FIRST_BACKOFF_S: Final = 0.02
 _LONGEST_BACKOFF_S: Final = 2.0
+
+_Positions = Mapping[TopicPartition, int]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class PartitionOwner(Protocol):
         """The first offset to read of each partition; its batches will carry the epoch given with it.
 
         Called at start, after each rebalance and by `resync`, never twice at a time. Read the fences first, then
-        `consumer.logs`. What it raises ends the process.
+        `consumer.logs`. After an OwnerAwayError it is called again; anything else it raises ends the process.
         """
 
     async def revoked(self, tps: Collection[TopicPartition]) -> None:
@@ -91,13 +94,12 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
         begun = (await self._thread.invalidate({tp}))[tp]
         failures = self._failures.get(tp, 0)
         self._failures[tp] = failures + 1
-        delay_s = random.uniform(0, min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**failures))  # noqa: S311 - jitter
         with suppress(TimeoutError):  # a rebalance does not wait for this
-            await asyncio.wait_for(self.suspend_flow.wait(), delay_s)
+            await asyncio.wait_for(self.suspend_flow.wait(), _backoff_s(failures))
         try:
             await self.force_commit({tp})  # else what is acknowledged since the last commit would be published again
             if tp in self.assignment():
-                await self._place({tp}, unless_after=begun)
+                await asyncio.shield(self._place({tp}, unless_after=begun))
         except (IllegalStateError, RebalanceAgain):
             log.info("%s was taken while it was resynchronised", tp)
 
@@ -115,21 +117,18 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
 
     async def seek_to_committed(self) -> Mapping[TopicPartition, int]:
         # Faust calls this at start and after each rebalance, and gives up in silence after `broker_request_timeout`.
-        return await self._place(self.assignment())
+        tps = self.assignment()
+        return await self._in_time(self._place(tps), tps)
 
-    async def _place(
-        self, tps: Collection[TopicPartition], *, unless_after: int | None = None
-    ) -> Mapping[TopicPartition, int]:
+    async def _in_time(self, placing: Awaitable[_Positions], tps: Collection[TopicPartition]) -> _Positions:
         timeout_ms = self.transport.settings.start_timeout_ms
         try:
             # Shielded: a new rebalance cancels recovery, and a cancelled call may leave a connection out of step.
-            return await asyncio.wait_for(asyncio.shield(self._place_in_turn(tps, unless_after)), timeout_ms / 1000)
+            return await asyncio.wait_for(asyncio.shield(placing), timeout_ms / 1000)
         except TimeoutError as error:
             raise StartTimeoutError(f"no start positions of {sorted(tps)} within {timeout_ms} ms") from error
 
-    async def _place_in_turn(
-        self, tps: Collection[TopicPartition], unless_after: int | None
-    ) -> Mapping[TopicPartition, int]:
+    async def _place(self, tps: Collection[TopicPartition], *, unless_after: int | None = None) -> _Positions:
         async with self._placing:
             if unless_after is not None and any(self._thread.epochs[tp] > unless_after for tp in tps):
                 return {}  # whoever began the later epoch has placed these, or is about to
@@ -137,13 +136,25 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             for tp in epochs:
                 self._done.pop(tp, None)
             self._confirmed.update(await self._thread.committed(epochs))
-            positions: Mapping[TopicPartition, int] = await self.app.owner.start_positions(self, epochs)
+            positions = await self._ask_owner(epochs)
+            if not self._confirmed.keys() >= epochs.keys():  # taken meanwhile
+                raise RebalanceAgain
             # A group's first commit comes before its first fold: else a crash would forget what is not published.
             first = {tp: positions[tp] for tp in epochs if self._confirmed[tp] is None}
             if first and not await self._commit(first):
                 raise RebalanceAgain
             await self._thread.seek_epoch(positions, epochs)
             return positions
+
+    async def _ask_owner(self, epochs: Mapping[TopicPartition, int]) -> _Positions:
+        """Again and again while it is away: a worker that ended would not bring back what it waits for."""
+        for failures in itertools.count():
+            with suppress(OwnerAwayError):
+                return await self._in_time(self.app.owner.start_positions(self, epochs), epochs)
+            if self.should_stop or not self.assignment() >= epochs.keys():
+                break
+            await asyncio.sleep(_backoff_s(failures))
+        raise RebalanceAgain
 
     # Fetching
 
@@ -219,6 +230,10 @@ class BatchTransport(driver.Transport):  # type: ignore[misc]  # Faust is untype
     def __init__(self, url: Any, app: Any, settings: TransportSettings) -> None:
         super().__init__(url, app)
         self.settings = settings
+
+
+def _backoff_s(failures: int) -> float:
+    return random.uniform(0, min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2 ** min(failures, 16)))  # noqa: S311 - jitter
 
 
 class _Forgetful(dict[TP, int]):

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
-from stream_processor.errors import UnsupportedFaustError
+from stream_processor.errors import OwnerAwayError, UnsupportedFaustError
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.transport import BatchApp, BatchConsumer, TransportSettings, batch_agent, create_app
@@ -25,11 +25,15 @@ class Owner:
     asked: list[dict[TopicPartition, int]] = field(default_factory=list)
     logs: dict[TopicPartition, PartitionLog] = field(default_factory=dict)
     on_revoked: Callable[[], None] | None = None
+    away: int = 0  # how often it still has to be asked in vain
 
     async def start_positions(
         self, consumer: BatchConsumer, epochs: Mapping[TopicPartition, int]
     ) -> Mapping[TopicPartition, int]:
         self.asked.append(dict(epochs))
+        if self.away:
+            self.away -= 1
+            raise OwnerAwayError
         self.logs = await consumer.logs(epochs)
         return dict.fromkeys(epochs, self.first)
 
@@ -287,6 +291,17 @@ async def test_a_resync_reads_again_from_where_the_owner_says(kafka: Kafka, topi
     assert (after.from_offset, after.values) == (5, [b"5", b"6", b"7", b"8", b"9"])
     assert after.epoch > before.epoch
     assert not running.consumer.current(before)
+
+
+async def test_an_owner_that_is_away_is_asked_again(kafka: Kafka, topic_name: Callable[[str], str]) -> None:
+    topic = await kafka.topic(topic_name("t"))
+    await kafka.send(topic, 3)
+    async with worker(kafka, topic, owner=Owner(away=2)) as started:
+        assert values(await started.read(until=2)) == [b"0", b"1", b"2"]
+        started.owner.first, started.owner.away = 1, 3
+        await started.consumer.resync(TopicPartition(topic, 0), epoch=started.owner.asked[-1][TopicPartition(topic, 0)])
+        assert values(await started.read(until=2)) == [b"1", b"2"]
+        assert len(started.owner.asked) == 3 + 4
 
 
 async def test_a_resync_drops_what_is_fetched_queued_and_in_the_handler(
