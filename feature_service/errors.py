@@ -9,7 +9,7 @@ FeatureError
 │   ├── FenceMismatchError   the shard's fence is not where the caller planned: nothing was written
 │   ├── LayoutMismatchError  the store was laid out with another shard count, key or format: nothing was written
 │   └── ShardOpenError       a fold broke off in the middle: the shard needs `fraudctl repair`
-├── StoreUnavailableError    no answer: whether a call was applied is not known
+├── StoreUnavailableError    no answer, so that it is not known what was applied, or none can be given now: ask again
 │
 │   beside the one module that raises them:
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one

@@ -23,6 +23,18 @@ from feature_service.stores.redis_pipe import OUTAGES, RedisPipe, encode_command
 from feature_service.stores.resp import encode_fold
 
 _FUNCTIONS: Final = Path(__file__).with_name("fold.lua")
+# Nothing was applied, and not for ever: the same call may go through later.
+_PASSING: Final = (
+    "OOM",
+    "LOADING",
+    "BUSY",
+    "READONLY",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+)
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 
 
@@ -71,7 +83,8 @@ class RedisHistoryStore:
         refused: Exception | None = None
         for call, answer in enumerate(await self.pipe.call(packed, calls)):
             if isinstance(answer, ResponseError):
-                refused = refused or StoreError(f"shard {batch.shards[call]}: {answer}")
+                kind_of = StoreUnavailableError if str(answer).startswith(_PASSING) else StoreError
+                refused = refused or kind_of(f"shard {batch.shards[call]}: {answer}")
             elif answer != b"OK":
                 kind, _, detail = bytes(answer).partition(b" ")
                 refused = refused or _REFUSALS[kind](

@@ -147,3 +147,18 @@ async def test_many_callers_get_their_own_answers(own_redis: RedisServer, layout
         echoes = [encode_command(b"ECHO", b"%d" % number) * (1 + number % 3) for number in range(50)]
         answers = await asyncio.gather(*(store.pipe.call(each, 1 + index % 3) for index, each in enumerate(echoes)))
     assert answers == [[b"%d" % number] * (1 + number % 3) for number in range(50)]
+
+
+async def test_a_server_that_is_full_refuses_for_now_and_writes_nothing(
+    own_redis: RedisServer, layout: StoreLayout
+) -> None:
+    with redis.Redis.from_url(own_redis.url) as client:
+        async with store_on(own_redis.url, layout) as store:
+            client.config_set("maxmemory", "1")
+            try:
+                with pytest.raises(StoreUnavailableError, match="OOM"):
+                    await store.fold(fold_of([(1, record(11))], known=NOTHING, new=6))
+            finally:
+                client.config_set("maxmemory", "0")
+            assert await store.read([layout.history_key("card", 1)]) == [None]
+            assert (await store.fences("s")).tolist() == list(NOTHING)
