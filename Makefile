@@ -1,7 +1,7 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench faults parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -68,6 +68,9 @@ demo: setup  ## Stream payments through the whole system and show what it does; 
 
 bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
 	$(BIN)/python -m loadtests.bench
+
+faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 25 minutes.
+	$(BIN)/python -m loadtests.faults
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
 	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")

@@ -3,6 +3,7 @@
 StreamProcessorError
 ├── UnsupportedFaustError      the installed Faust or aiokafka is not the one the transport was written for
 ├── StartTimeoutError          the owner did not say in time where to start reading
+├── BrokersAwayError           no broker can answer now: it is asked again
 ├── OwnerAwayError             what the owner needs to say where to start cannot be reached now: it is asked again
 ├── TopicMissingError          a topic that should be read does not exist
 ├── NotDeliveredError          `publish`: records the broker did not take, all or some of them
@@ -25,6 +26,10 @@ class UnsupportedFaustError(StreamProcessorError):
 
 
 class StartTimeoutError(StreamProcessorError):
+    pass
+
+
+class BrokersAwayError(StreamProcessorError):
     pass
 
 

@@ -16,7 +16,7 @@ import structlog
 from feature_service.errors import FenceMismatchError, StoreUnavailableError
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import plan_fold, plan_heartbeat
-from stream_processor.errors import OwnerAwayError, TopicReplacedError
+from stream_processor.errors import BrokersAwayError, OwnerAwayError, TopicReplacedError
 from stream_processor.fold_input import FoldInput, RecordDecoder
 from stream_processor.partition_plan import PartitionPlan, Verdict
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
@@ -104,17 +104,17 @@ class FoldService:
     ) -> Mapping[TopicPartition, int]:
         """Where to read each partition from. Raises: SourceBrokenError, StoreError, OwnerAwayError."""
         self._consumer = consumer
-        self._topics = await self._read_topics()
-        sources = {tp: self._source(tp) for tp in epochs}
         try:
+            self._topics = await self._read_topics()
+            sources = {tp: self._source(tp) for tp in epochs}
             for name, topic in self._topics.items():
                 numbers = range(topic.partitions)
                 await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in numbers})
             fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
-        except StoreUnavailableError as error:
-            log.warning("store unavailable, asking it again", error=str(error))
+            logs = await consumer.logs(epochs.keys())
+        except (StoreUnavailableError, BrokersAwayError) as error:
+            log.warning("cannot start yet, asking again", error=str(error))
             raise OwnerAwayError(str(error)) from error
-        logs = await consumer.logs(epochs.keys())
         for tp, epoch in epochs.items():
             plan = PartitionPlan.start(epoch=epoch, fences=fences[tp], log=logs[tp], initialise=self._initialise)
             await self._forget(tp)
@@ -223,15 +223,19 @@ class FoldService:
         """Move idle fences, notice rollbacks and replaced topics, confirm freshness. Raises: SourceBrokenError."""
         if self._consumer is None or not self._partitions:
             return
-        found = await self._read_topics()
+        observed_at_ms = self._clock_ms()
+        try:
+            found = await self._read_topics()
+            logs = await self._consumer.logs(list(self._partitions))
+        except BrokersAwayError as error:  # nothing comes in the meantime; nothing is confirmed as fresh either
+            log.warning("brokers away, no heartbeat", error=str(error))
+            return
         for name, topic in self._topics.items():
             if found[name].topic_id != topic.topic_id:
                 raise TopicReplacedError(
                     f"topic {name} was deleted and created again: its old records are no longer in the log. Restart "
                     "to read the new topic as a new source; the histories keep what was applied."
                 )
-        observed_at_ms = self._clock_ms()
-        logs = await self._consumer.logs(list(self._partitions))
         for tp, partition in list(self._partitions.items()):
             epoch = partition.plan.epoch
             async with partition.turn:

@@ -46,6 +46,11 @@ class StreamProcessorSettings(BaseSettings):
         description="gRPC target of the scorers; `dns:///name:port` balances over a headless service.",
     )
     max_batch_records: int = Field(2_000, ge=1, description="Most records folded at once, per partition.")
+    session_timeout_ms: int = Field(
+        8_000,
+        ge=2_000,
+        description="How long a worker that was killed keeps its partitions, ms. One that pauses longer loses them.",
+    )
     score_stream: bool = Field(
         True,
         description="Have every authorisation of the stream decided. Off where all payments are scored synchronously.",

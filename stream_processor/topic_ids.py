@@ -5,20 +5,26 @@ aiokafka 0.14 asks for metadata up to version 5; ids came with version 10, so th
 """
 
 import random
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
-from stream_processor.errors import TopicMissingError, UnsafeTopicError
+from stream_processor.errors import BrokersAwayError, TopicMissingError, UnsafeTopicError
 from stream_processor.kafka_connection import KafkaConnection
 
 _TOPIC_RESOURCE: Final = 2
@@ -52,7 +58,7 @@ async def kafka_client(connection: KafkaConnection) -> AsyncIterator[AIOKafkaCli
 
 
 async def describe_topics(client: AIOKafkaClient, names: Collection[str]) -> dict[str, TopicInfo]:
-    """The topics of these names, asked of the cluster now. Raises TopicMissingError, and aiokafka's KafkaError."""
+    """The topics of these names, asked of the cluster now. Raises: TopicMissingError, BrokersAwayError."""
     ids = await _topics_by_name(client, names)
     configurations = await _configurations(client, names)
     return {
@@ -99,13 +105,28 @@ async def _configurations(client: AIOKafkaClient, names: Collection[str]) -> dic
 
 
 async def _ask(client: AIOKafkaClient, request: Any) -> Any:
-    """The answer of any broker: one that is down must not stop a worker whose partitions have other leaders."""
+    """The answer of any broker: one that is down must not stop a worker whose partitions have other leaders.
+
+    Raises: BrokersAwayError where none answers.
+    """
     brokers = [broker.nodeId for broker in client.cluster.brokers()]
     random.shuffle(brokers)
     for broker in brokers[:-1]:
         with suppress(KafkaError):
             return await client.send(broker, request)
-    return await client.send(brokers[-1], request)
+    with brokers_away_named():
+        return await client.send(brokers[-1], request)
+
+
+@contextmanager
+def brokers_away_named() -> Iterator[None]:
+    """Raises BrokersAwayError in place of what aiokafka says when it should be tried again."""
+    try:
+        yield
+    except KafkaError as error:
+        if error.retriable or isinstance(error, KafkaTimeoutError):
+            raise BrokersAwayError(f"Kafka cannot be reached: {error!r}") from error
+        raise
 
 
 class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka is untyped

@@ -61,6 +61,7 @@ class Worker:
                 group=settings.consumer_group,
                 connection=self._kafka,
                 max_batch_records=settings.max_batch_records,
+                session_timeout_ms=settings.session_timeout_ms,
             ),
             self,
         )

@@ -50,6 +50,11 @@ class Process:
             self._child.poll()  # reaps it, if it has ended
         return running_pid(self._pid_path)
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the process, where this object started it and it has ended; below 0, the signal that ended it."""
+        return None if self._child is None else self._child.poll()
+
     def start(self) -> None:
         """Launched, and ready. Raises ClusterError; a process that runs already stays as it is."""
         self.launch()

@@ -22,18 +22,18 @@ class RedisServer(Process):
 
     def __init__(self, directory: Path, *, port: int) -> None:
         self.url = f"redis://{HOST}:{port}/0"
-        self._port = port
-        self._data = directory.resolve() / "data"
+        self.port = port
+        self.data = directory.resolve() / "data"
         super().__init__(Program("redis", command=self._command, probe=self._probe, ports=(port,)), directory)
 
     def _command(self) -> tuple[str, ...]:
-        self._data.mkdir(exist_ok=True)
+        self.data.mkdir(exist_ok=True)
         # fmt: off
         return (
             _redis_server(),
             "--bind", HOST,
-            "--port", str(self._port),
-            "--dir", str(self._data),
+            "--port", str(self.port),
+            "--dir", str(self.data),
             "--appendonly", "yes",
             "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction",

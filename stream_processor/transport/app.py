@@ -96,8 +96,15 @@ def batch_agent(app: BatchApp, topic: str, handler: BatchHandler) -> None:
 
 
 def run(app: BatchApp) -> NoReturn:
-    """Run the worker until a signal ends it (exit 0, with what is in flight finished) or a failure (exit non-zero)."""
-    _Worker(app).execute_from_commandline()
+    """Run the worker until a signal ends it: SystemExit 0, all in flight finished. Raises what made it fail."""
+    worker = _Worker(app)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:
+        # Faust makes the same exit of every failure.
+        if worker.crash_reason is not None:
+            raise worker.crash_reason from None
+        raise
     raise AssertionError("Faust's worker ends the process")
 
 

@@ -16,6 +16,7 @@ from faust.types.tuples import ConsumerMessage
 
 from stream_processor.errors import OwnerAwayError, StartTimeoutError
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
+from stream_processor.topic_ids import brokers_away_named
 from stream_processor.transport.fetch_thread import BatchConsumerThread
 from stream_processor.transport.settings import TransportSettings
 
@@ -78,9 +79,10 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]  # Faust is untyped
             self._failures.pop(tp, None)
 
     async def logs(self, tps: Collection[TopicPartition]) -> dict[TopicPartition, PartitionLog]:
-        """Where the logs start and end now, by their leaders."""
-        # Together: on the fetch's connection, each would wait for the broker to answer an empty fetch.
-        starts, ends = await asyncio.gather(self._thread.earliest_offsets(*tps), self._thread.highwaters(*tps))
+        """Where the logs start and end now, by their leaders. Raises: BrokersAwayError."""
+        with brokers_away_named():
+            # Together: on the fetch's connection, each would wait for the broker to answer an empty fetch.
+            starts, ends = await asyncio.gather(self._thread.earliest_offsets(*tps), self._thread.highwaters(*tps))
         return {tp: PartitionLog(starts[tp], ends[tp], self._confirmed.get(tp)) for tp in tps}
 
     async def resync(self, tp: TopicPartition, *, epoch: int) -> None:

@@ -20,4 +20,4 @@ class TransportSettings:
     start_timeout_ms: int = 10_000  # for the owner's start positions; must stay below request_timeout_ms
     request_timeout_ms: int = 40_000
     stop_timeout_ms: int = 10_000  # after which a failed worker ends without further ado
-    metadata_max_age_ms: int = 30_000  # how soon partitions added to a topic are read
+    metadata_max_age_ms: int = 5_000  # how soon partitions added to a topic are read

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.structs import BrokerMetadata
 
-from stream_processor.errors import TopicMissingError, UnsafeTopicError
+from stream_processor.errors import BrokersAwayError, TopicMissingError, UnsafeTopicError
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.topic_ids import check_topic, describe_topics, kafka_client, topic_ids
 
@@ -135,4 +135,14 @@ async def test_a_broker_that_is_down_does_not_matter_while_another_answers(
     await created(admin, client, NewTopic(topic, 1, 1))
     client.cluster._brokers[1_000_000] = BrokerMetadata(1_000_000, "127.0.0.1", 1, None)  # nobody listens there
     for _ in range(10):  # in random order
+        await topic_ids(client, [topic])
+
+
+async def test_brokers_that_are_all_away_are_named(
+    admin: AIOKafkaAdminClient, client: AIOKafkaClient, topic_name: Callable[[str], str]
+) -> None:
+    topic = topic_name("asked")
+    await created(admin, client, NewTopic(topic, 1, 1))
+    client.cluster._brokers = {7: BrokerMetadata(7, "127.0.0.1", 1, None)}  # nobody listens there
+    with pytest.raises(BrokersAwayError, match="cannot be reached"):
         await topic_ids(client, [topic])

@@ -16,7 +16,7 @@ from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
-from stream_processor.errors import TopicReplacedError
+from stream_processor.errors import BrokersAwayError, OwnerAwayError, TopicReplacedError
 from stream_processor.fold_input import FoldInput
 from stream_processor.fold_service import FoldedBatch, FoldService
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
@@ -155,6 +155,8 @@ class Published:
 
 def make_service(store: MemoryHistoryStore, published: Published, topic_id: list[str]) -> FoldService:
     async def read_topics() -> Mapping[str, TopicInfo]:
+        if not topic_id:
+            raise BrokersAwayError("no broker answers")
         return {"transactions": TopicInfo(topic_id[0], 1, {})}
 
     async def on_failure(error: BaseException) -> None:
@@ -280,3 +282,25 @@ async def test_a_topic_made_again_under_its_name_stops_the_worker() -> None:
     topic_id[0] = "b"
     with pytest.raises(TopicReplacedError, match="deleted and created again"):
         await service.heartbeat()
+
+
+async def test_brokers_that_are_away_cost_a_heartbeat_and_a_start_is_asked_for_again() -> None:
+    store, topic_id = FlakyStore(Random(1)), ["a"]
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(store, Published(), topic_id)
+    await reader.start()
+    batch = reader.fetch(3)
+    assert batch is not None
+    await service.handle(batch)
+    topic_id.clear()
+    await service.heartbeat()
+    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [0] * SHARDS, "what was not seen is not confirmed"
+    with pytest.raises(OwnerAwayError):
+        await reader.start()
+    topic_id.append("a")
+    await reader.start()
+    again = reader.fetch(3)
+    assert again is not None
+    await service.handle(again)
+    await service.heartbeat()
+    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [1] * SHARDS

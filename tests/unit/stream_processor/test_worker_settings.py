@@ -33,7 +33,12 @@ def test_a_password_reaches_the_clients_and_nothing_that_is_printed(monkeypatch:
 
 @pytest.mark.parametrize(
     ("variable", "value"),
-    [("FRAUD_MAX_BATCH_RECORDS", "0"), ("FRAUD_SAMPLED_SHARE", "2"), ("FRAUD_LOG_LEVEL", "loud")],
+    [
+        ("FRAUD_MAX_BATCH_RECORDS", "0"),
+        ("FRAUD_SAMPLED_SHARE", "2"),
+        ("FRAUD_SESSION_TIMEOUT_MS", "500"),
+        ("FRAUD_LOG_LEVEL", "loud"),
+    ],
 )
 def test_a_value_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)

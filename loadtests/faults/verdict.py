@@ -1,0 +1,212 @@
+"""After a fault: all that the input must give, compared with what is there."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from numpy.typing import NDArray
+
+from feature_service.catalogue import view
+from feature_service.money import currency_exponents
+from feature_service.offline.features import OfflineFeatures
+from feature_service.offline.histories import LabelRecords
+from feature_service.plan import make_plan
+from feature_service.records import DECODED, ENTITIES, RECORD_WORDS, Kind
+from feature_service.settings import StoreSettings, make_online_features, make_redis_store
+from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES
+from feature_service.stores.redis_store import RedisHistoryStore
+from loadtests.faults.given import Expected
+from loadtests.faults.world import World
+from stream_processor.barrier import wait_until_folded
+from stream_processor.topic_ids import kafka_client, topic_ids
+
+_VIEWS: Final = ("handbook", "production")
+_READ_ROWS: Final = 512
+_FOLD_TIMEOUT_S: Final = 120.0
+_POLL_MS: Final = 300
+_EXAMPLES: Final = 5
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What must all be 0 but for the counts of what was compared."""
+
+    events: int
+    values: int = 0
+    mismatches: int = 0  # values of features, in any bit
+    records_missing: int = 0
+    records_too_many: int = 0
+    lost_decisions: int = 0
+    lost_alerts: int = 0
+    lost_dead_letters: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        return not (
+            self.mismatches
+            or self.records_missing
+            or self.records_too_many
+            or self.lost_decisions
+            or self.lost_alerts
+            or self.lost_dead_letters
+        )
+
+
+async def judge(world: World, expected: Expected, *, patience_s: float = 60.0) -> Verdict:
+    """Waits until all is folded and published, for what must be published `patience_s` at most: the rest is counted.
+
+    Raises: TimeoutError where not all is folded.
+    """
+    verdict = Verdict(events=len(world.traffic.sent))
+    await _wait_until_folded(world)
+    settings, contract = StoreSettings(redis_url=world.redis.url), world.contract
+    async with make_redis_store(settings, contract, contract.read_id_key()) as store:
+        await _compare_records(store, expected, verdict)
+        await _compare_features(world, store, expected, verdict)
+    topics = world.topics
+    wanted = {topics.decisions: expected.decisions, topics.alerts: expected.alerts}
+    found = {topic: await _keys(world, topic, ids, patience_s) for topic, ids in wanted.items()}
+    verdict.lost_decisions = len(expected.decisions - found[topics.decisions])
+    verdict.lost_alerts = len(expected.alerts - found[topics.alerts])
+    letters = await _keys(world, topics.dead_letters, expected.refused, patience_s)  # by their origin
+    verdict.lost_dead_letters = expected.refused - len(letters)
+    return verdict
+
+
+async def _wait_until_folded(world: World) -> None:
+    contract = world.contract
+    async with kafka_client(world.connection) as client:
+        ids = await topic_ids(client, [world.topics.transactions, world.topics.labels])
+    ends = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in world.traffic.ends.items()}
+    async with make_redis_store(StoreSettings(redis_url=world.redis.url), contract, contract.read_id_key()) as store:
+        await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
+
+
+async def _compare_records(store: RedisHistoryStore, expected: Expected, verdict: Verdict) -> None:
+    """Each record of each history, as often as it was sent: more than features show, which count copies once."""
+    for entity, name in enumerate(ENTITIES):
+        owners, records = _records_of(expected, entity)
+        hashes, first = np.unique(owners, return_index=True)
+        keys = [store.layout.history_key(name, each) for each in hashes.tolist()]
+        ends = np.append(first[1:], owners.shape[0])
+        for begin in range(0, len(keys), _READ_ROWS):
+            part = slice(begin, begin + _READ_ROWS)
+            histories = await store.read(keys[part])
+            for history, start, end in zip(histories, first[part].tolist(), ends[part].tolist(), strict=True):
+                found = _sorted(np.frombuffer((history or b"")[HEADER_BYTES:], dtype=f"V{RECORD_BYTES}"))
+                wanted = _sorted(records[start:end])
+                missing, too_many = _multiset_difference(wanted, found), _multiset_difference(found, wanted)
+                verdict.records_missing += missing
+                verdict.records_too_many += too_many
+
+
+def _records_of(expected: Expected, entity: int) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
+    """Owners (r,), sorted, and the record (r,) of each, as bytes."""
+    owners, records = [], []
+    for part in (expected.payments, expected.labels):
+        present = part.entity_hashes[:, entity] != 0
+        owners.append(part.entity_hashes[present, entity])
+        records.append(part.records[present, entity].reshape(-1, RECORD_WORDS))
+    owner = np.concatenate(owners)
+    order = np.argsort(owner, kind="stable")
+    return owner[order], np.ascontiguousarray(np.concatenate(records)[order]).view(f"V{RECORD_BYTES}").reshape(-1)
+
+
+def _sorted(records: NDArray[np.void]) -> list[bytes]:
+    return sorted(records.tolist())
+
+
+def _multiset_difference(left: list[bytes], right: list[bytes]) -> int:
+    """How many of `left` are not in `right`, both sorted."""
+    if left == right:
+        return 0
+    count, at = 0, 0
+    for each in left:
+        while at < len(right) and right[at] < each:
+            at += 1
+        if at < len(right) and right[at] == each:
+            at += 1
+        else:
+            count += 1
+    return count
+
+
+async def _compare_features(world: World, store: RedisHistoryStore, expected: Expected, verdict: Verdict) -> None:
+    """Of each authorisation as of its time, and of each entity as of the end."""
+    contract = world.contract
+    rows = np.concatenate([expected.rows[expected.rows["kind"] == Kind.AUTHORISATION], _entities_at_the_end(expected)])
+    labels = expected.labels
+    # One record serves all entities of a label; those it does not name have no hash.
+    label_records = LabelRecords(labels.records[:, 0], labels.entity_hashes)
+    minor_per_major = 10 ** currency_exponents()[contract.base_currency]
+    for name in _VIEWS:
+        plan = make_plan(view(name).names)
+        offline = OfflineFeatures(plan, expected.rows, label_records, minor_per_major=minor_per_major).of(rows)
+        online = make_online_features(plan, store.layout, contract)
+        for begin in range(0, rows.shape[0], _READ_ROWS):
+            part = slice(begin, begin + _READ_ROWS)
+            keys = online.keys(rows[part])
+            found = online.vectors(rows[part], keys, await store.read(keys.keys))
+            assert not found.statuses.any(), "the input is longer than what histories keep"
+            differs = found.values.view(np.int64) != np.ascontiguousarray(offline[part]).view(np.int64)
+            verdict.values += differs.size
+            verdict.mismatches += int(differs.sum())
+            for row, column in np.argwhere(differs)[: _EXAMPLES - len(verdict.examples)].tolist():
+                verdict.examples.append(
+                    f"{name} {plan.names[column]}: online {found.values[row, column]!r}, "
+                    f"offline {offline[begin + row, column]!r}"
+                )
+
+
+def _entities_at_the_end(expected: Expected) -> NDArray[np.void]:
+    """A read without a transaction for each entity there is."""
+    reads = []
+    for entity in range(len(ENTITIES)):
+        hashes = np.unique(
+            np.concatenate([expected.payments.entity_hashes[:, entity], expected.labels.entity_hashes[:, entity]])
+        )
+        of_entity = np.zeros(np.count_nonzero(hashes), dtype=DECODED)
+        of_entity["entity_hash"][:, entity] = hashes[hashes != 0]
+        reads.append(of_entity)
+    rows = np.concatenate(reads)
+    rows["event_time_ms"] = expected.rows["event_time_ms"].max()
+    return rows
+
+
+async def _keys(world: World, topic: str, wanted: frozenset[str] | int, patience_s: float) -> set[str]:
+    """The keys in a topic, once those that are wanted are among them, or so many."""
+    found: set[str] = set()
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=list(world.connection.bootstrap_servers),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, number) for number in await _partitions(consumer, topic)])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                async for keys in _batches(consumer):
+                    found |= keys
+                    if len(found) >= wanted if isinstance(wanted, int) else found >= wanted:
+                        break
+    finally:
+        await consumer.stop()
+    return found
+
+
+async def _batches(consumer: Any) -> AsyncIterator[set[str]]:
+    while True:
+        fetched: Mapping[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=_POLL_MS)
+        yield {record.key.decode() for records in fetched.values() for record in records}
+
+
+async def _partitions(consumer: Any, topic: str) -> set[int]:
+    await consumer._client._wait_on_metadata(topic)  # noqa: SLF001 - there is no other way before a subscription
+    partitions: set[int] = consumer.partitions_for_topic(topic)
+    return partitions
