@@ -27,7 +27,7 @@ _POLL_S: Final = 0.05
 _PATIENCE_S: Final = 60.0
 _SETTINGS: Final = {
     "FRAUD_SCORE_STREAM": "false",
-    "FRAUD_SESSION_TIMEOUT_MS": "60000",  # they are stopped while the topic is filled
+    "FRAUD_SESSION_TIMEOUT_MS": "35000",  # they are stopped while the topic is filled
 }
 
 

@@ -49,6 +49,7 @@ class StreamProcessorSettings(BaseSettings):
     session_timeout_ms: int = Field(
         8_000,
         ge=2_000,
+        le=40_000,  # what a request to a broker may take: Faust asks for no more
         description="How long a worker that was killed keeps its partitions, ms. One that pauses longer loses them.",
     )
     score_stream: bool = Field(
