@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +21,11 @@ PROBE_TIMEOUT_S: Final = 2.0
 class RedisServer(Process):
     """Its data is in `directory`: a start after a stop or a crash finds all that was written."""
 
-    def __init__(self, directory: Path, *, port: int) -> None:
+    def __init__(self, directory: Path, *, port: int, options: Sequence[str] = ()) -> None:
+        """`options`: further ones of redis-server's command line."""
         self.url = f"redis://{HOST}:{port}/0"
-        self._port = port
+        self.port = port
+        self._options = options
         self._data = directory.resolve() / "data"
         super().__init__(Program("redis", command=self._command, probe=self._probe, ports=(port,)), directory)
 
@@ -32,12 +35,13 @@ class RedisServer(Process):
         return (
             _redis_server(),
             "--bind", HOST,
-            "--port", str(self._port),
+            "--port", str(self.port),
             "--dir", str(self._data),
             "--appendonly", "yes",
             "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction",
             "--save", "",
+            *self._options,
         )
         # fmt: on
 
