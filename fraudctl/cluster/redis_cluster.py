@@ -31,7 +31,7 @@ class ClusterServer(RedisServer):
         }
         super().__init__(directory, port=free_port(), options=[word for option in options.items() for word in option])
 
-    def ask(self, *command: str | int) -> Any:
+    def ask(self, *command: bytes | str | int) -> Any:
         """The answer as the server gives it, undecoded."""
         with redis.Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT_S, protocol=2) as client:
             client.response_callbacks.clear()
