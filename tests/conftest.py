@@ -3,16 +3,15 @@
 import secrets
 import signal
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import pytest
 import redis
 
-from feature_service.stores.cluster_url import ClusterUrl
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.redis_cluster import RedisCluster
+from tests.redis_clients import client_of
 
 
 def pytest_configure() -> None:
@@ -78,14 +77,6 @@ def any_redis_client(any_redis_url: str) -> Iterator[redis.Redis]:
         client.flushall()
         client.function_flush()
         yield client
-
-
-def client_of(url: str) -> redis.Redis:
-    """The client library's own, which has the same commands for a cluster."""
-    if not ClusterUrl.matches(url):
-        return redis.Redis.from_url(url)
-    cluster = ClusterUrl.parse(url)
-    return cast("redis.Redis", redis.RedisCluster.from_url(cluster.of(cluster.seeds[0])))
 
 
 @pytest.fixture

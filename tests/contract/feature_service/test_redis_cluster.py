@@ -18,6 +18,7 @@ from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.redis_cluster import ClusterServer, RedisCluster
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
+from tests.slot_move import SlotMove
 
 NOTHING = (-1, -1, -1, -1)
 TIMEOUT_MS = 500
@@ -57,35 +58,11 @@ async def in_the_end(store: HistoryStore, known: tuple[int, ...], card: int, num
                 await asyncio.sleep(0.05)
 
 
-class Move:
-    """A slot on its way from one master to another, a key at a time."""
-
-    def __init__(self, cluster: RedisCluster, slot: int) -> None:
-        self.slot = slot
-        self.cluster = cluster
-        self.source = cluster.master_of(slot)
-        self.target = next(master for master in cluster.masters() if master is not self.source)
-        self._ids = {each: each.ask("CLUSTER MYID").decode() for each in (self.source, self.target)}
-        self.target.ask("CLUSTER SETSLOT", slot, "IMPORTING", self._ids[self.source])
-        self.source.ask("CLUSTER SETSLOT", slot, "MIGRATING", self._ids[self.target])
-
-    def key(self, key: bytes) -> None:
-        assert self.source.ask("MIGRATE", HOST, self.target.port, key, 0, 5_000) == b"OK"
-
-    def rest(self) -> None:
-        for key in self.source.ask("CLUSTER GETKEYSINSLOT", self.slot, 1_000):
-            self.key(key)
-
-    def finish(self) -> None:
-        for master in (self.target, *self.cluster.masters()):
-            master.ask("CLUSTER SETSLOT", self.slot, "NODE", self._ids[self.target])
-
-
 async def test_a_slot_moves_while_it_is_read_and_folded(redis_cluster: RedisCluster, layout: StoreLayout) -> None:
     async with store_on(redis_cluster.url, layout) as store, store_on(redis_cluster.url, layout) as other:
         await store.fold(fold_of([(1, record(10)), (5, record(50)), (2, record(20))], known=NOTHING, new=7))
         fold = fold_of([(1, record(11)), (5, record(51)), (2, record(21))], known=(-1, 7, 7, -1), new=8)
-        move = Move(redis_cluster, key_slot(layout.fence_key(1)))
+        move = SlotMove(redis_cluster, key_slot(layout.fence_key(1)))
 
         move.key(layout.history_key("card", 1))
         assert await histories(store, 5, 1, 9, 2) == [history(50), history(10), None, history(20)]
