@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from redis.crc import key_slot
@@ -17,6 +17,7 @@ from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.redis_cluster import ClusterServer, RedisCluster
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
+from tests.contract.feature_service.test_redis_outages import MARGIN_S, USES
 from tests.oracle.folds import fold_of, heartbeat_of, record
 from tests.slot_move import SlotMove
 
@@ -124,6 +125,37 @@ async def test_credentials_of_the_url_are_every_nodes(own_cluster: RedisCluster,
     finally:
         for server in own_cluster.servers:
             server.ask("ACL SETUSER", "default", "+@all")
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_cluster_that_is_away_is_named_and_found_again(
+    own_cluster: RedisCluster, layout: StoreLayout, use: str
+) -> None:
+    async with store_on(own_cluster.url, layout) as store:
+        with every_server_stalled(own_cluster):
+            started_s = time.monotonic()
+            with pytest.raises(StoreUnavailableError):
+                await USES[use](store)
+            took_s = time.monotonic() - started_s
+        # A read asks twice, and in between who serves what: masters first, then the URL's nodes.
+        assert TIMEOUT_MS / 1000 * 0.9 <= took_s < 4 * TIMEOUT_MS / 1000 + MARGIN_S
+        await in_the_end(store, NOTHING, 1, 10, 0)
+        assert await histories(store, 1) == [history(10)]
+    own_cluster.start()  # whole again, whoever is master now
+
+
+async def test_a_cluster_of_which_no_node_is_there_is_named_at_once(layout: StoreLayout) -> None:
+    with pytest.raises(StoreUnavailableError, match="no node of the Redis cluster answers"):
+        async with store_on(f"redis+cluster://{HOST}:{free_port()},{HOST}:{free_port()}", layout):
+            pytest.fail("there is no server")
+
+
+@contextmanager
+def every_server_stalled(cluster: RedisCluster) -> Iterator[None]:
+    with ExitStack() as stack:
+        for server in cluster.servers:
+            stack.enter_context(stalled(server))
+        yield
 
 
 @contextmanager
