@@ -29,7 +29,9 @@ class StoreSettings(BaseSettings):
 
     redis_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        description="Redis with the entity histories; rediss:// for TLS, user and password in the URL.",
+        description="Redis with the entity histories: redis://user:password@host:port/0 is one master, "
+        "redis+cluster://user:password@host:port,host:port a Redis Cluster, named by one or more of its nodes; "
+        "rediss:// and rediss+cluster:// for TLS.",
     )
     shard_count: int = Field(
         64, ge=1, le=4_096, description="Virtual shards of the histories. Another count needs another generation."

@@ -15,6 +15,7 @@ from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.processes import Probe, Process, Program
 from fraudctl.cluster.redis import RedisServer
+from fraudctl.cluster.redis_cluster import RedisCluster
 from fraudctl.cluster.secret_key import ensure_id_hash_key
 from fraudctl.cluster.topics import TopicSpec, ensure_topics
 from stream_processor.kafka_connection import KafkaConnection
@@ -96,6 +97,14 @@ class Context:
         self._open.callback(server.stop)
         server.start()
         return server
+
+    @cached_property
+    def redis_cluster(self) -> RedisCluster:
+        self.say("starting a Redis Cluster")
+        cluster = RedisCluster(self.scratch / "redis_cluster")
+        self._open.callback(cluster.stop)
+        cluster.start()
+        return cluster
 
     @property
     def connection(self) -> KafkaConnection:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
@@ -38,6 +38,15 @@ class _Run:
     cpu_us_per_event: dict[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Servers:
+    """What is folded into."""
+
+    url: str
+    client: redis.Redis | redis.RedisCluster
+    processes: Mapping[str, Process]
+
+
 def measure(context: Context) -> list[Result]:
     runs = 1 if context.quick else 3
     count = 40_000 if context.quick else 400_000
@@ -48,12 +57,14 @@ def measure(context: Context) -> list[Result]:
         ours.append(_fold(context, f"fold3-{run}", *three))
         theirs.append(_baseline(context, f"baseline-{run}", *three))
     of_six = [_fold(context, f"fold6-{run}", *six) for run in range(runs)]
+    on_cluster = [_fold(context, f"cluster6-{run}", *six, servers=_cluster(context)) for run in range(runs)]
     ratio = median(run.events_per_s for run in ours) / median(run.events_per_s for run in theirs)
     return [
         _result("fold, 3 entities", ours, _TARGETS[3]),
         _result("the same, idiomatic Faust", theirs, None),
         Result("fold against idiomatic Faust, same run", "x", ratio),
         _result("fold, 6 entities", of_six, _TARGETS[6]),
+        _result("the same, 3 masters and replicas on this machine", on_cluster, None),
     ]
 
 
@@ -75,16 +86,31 @@ def _topic(context: Context, name: str, entities: Collection[str], count: int) -
     return topics, asyncio.run(fill(context, topics, map(event_of, islice(payments, count))))
 
 
-def _fold(context: Context, group: str, topics: Topics, topic_input: TopicInput) -> _Run:
-    """From the first fence that moves to the last batch's."""
-    context.empty_redis()
+def _one(context: Context) -> _Servers:
+    return _Servers(context.redis.url, redis.Redis.from_url(context.redis.url), {"redis": context.redis})
+
+
+def _cluster(context: Context) -> _Servers:
+    cluster = context.redis_cluster
+    masters = {f"redis_{number}": master for number, master in enumerate(cluster.masters())}
+    return _Servers(cluster.url, redis.RedisCluster.from_url(cluster.servers[0].url), masters)
+
+
+def _fold(
+    context: Context, group: str, topics: Topics, topic_input: TopicInput, servers: _Servers | None = None
+) -> _Run:
+    """From the first fence that moves to the last batch's; into one Redis, if not told otherwise."""
+    servers = servers or _one(context)
+    servers.client.flushall()
+    environment = {"FRAUD_SCORE_STREAM": "false", "FRAUD_REDIS_URL": servers.url}
     with (
-        context.worker(group, topics, {"FRAUD_SCORE_STREAM": "false"}) as worker,
-        FoldWatch(context, topic_input) as watch,
+        context.worker(group, topics, environment) as worker,
+        FoldWatch(context, topic_input, servers.client) as watch,
     ):
         context.say(f"{group}: folding")
-        run = _watch(context, worker, Progress(topic_input.events), watch.folded, poll_s=_POLL_S, at_most_s=600)
-        asyncio.run(wait_for(context, topic_input))
+        processes = {"worker": worker, **servers.processes, "kafka": context.kafka}
+        run = _watch(processes, Progress(topic_input.events), watch.folded, poll_s=_POLL_S, at_most_s=600)
+        asyncio.run(wait_for(context, topic_input, redis_url=servers.url))
     return run
 
 
@@ -110,16 +136,15 @@ def _baseline(context: Context, group: str, topics: Topics, topic_input: TopicIn
 
         context.say(f"{group}: folding")
         progress = Progress(topic_input.events)
-        return _watch(
-            context, process, progress, remembered, poll_s=_BASELINE_POLL_S, at_most_s=4 if context.quick else 10
-        )
+        processes = {"worker": process, "redis": context.redis, "kafka": context.kafka}
+        return _watch(processes, progress, remembered, poll_s=_BASELINE_POLL_S, at_most_s=4 if context.quick else 10)
 
 
 def _watch(
-    context: Context, process: Process, progress: Progress, done: Callable[[], int], *, poll_s: float, at_most_s: float
+    processes: Mapping[str, Process], progress: Progress, done: Callable[[], int], *, poll_s: float, at_most_s: float
 ) -> _Run:
     """Until it has arrived, or some seconds after it began to move. Raises: BenchError where nothing moves."""
-    processes = {"worker": process, "redis": context.redis, "kafka": context.kafka}
+    worker = processes["worker"]
     cpu: CpuTimes | None = None
     begun_s = last_moved_s = time.monotonic()
     while not progress.arrived:
@@ -127,8 +152,8 @@ def _watch(
         before = progress.counted
         progress.observe(now_s, done())
         if not progress.moved:
-            if now_s - begun_s > _START_TIMEOUT_S or process.pid is None:
-                raise BenchError(f"nothing was folded; see {process.log_path}")
+            if now_s - begun_s > _START_TIMEOUT_S or worker.pid is None:
+                raise BenchError(f"nothing was folded; see {worker.log_path}")
         elif cpu is None:
             cpu = CpuTimes(process_ids(processes))
             begun_s = last_moved_s = now_s
@@ -137,7 +162,7 @@ def _watch(
         elif progress.counted > before:
             last_moved_s = now_s
         elif now_s - last_moved_s > _STALL_S:
-            raise BenchError(f"the fold stands still; see {process.log_path}")
+            raise BenchError(f"the fold stands still; see {worker.log_path}")
         time.sleep(poll_s)
     if cpu is None or progress.counted == 0:
         raise BenchError("all was folded before it was looked at: more events are needed")

@@ -10,6 +10,8 @@ from itertools import islice
 from statistics import median
 from typing import Final
 
+import redis
+
 from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.probes import group_joined
 from fraudctl.cluster.processes import Process
@@ -69,7 +71,7 @@ def _run(context: Context, name: str, workers: int, count: int) -> tuple[float, 
         progress = Progress(filled.events)
         named = {f"worker_{number}": process for number, process in enumerate(processes)}
         cpu = CpuTimes(process_ids({**named, "redis": context.redis, "kafka": context.kafka}))
-        with FoldWatch(context, filled) as watch:
+        with FoldWatch(context, filled, redis.Redis.from_url(context.redis.url)) as watch:
             _watch(context, name, progress, watch)
         used = cpu.us_each(filled.events, of="event")
         asyncio.run(wait_for(context, filled))

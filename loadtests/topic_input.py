@@ -42,9 +42,11 @@ async def fill(
         return TopicInput({f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()})
 
 
-async def wait_for(context: Context, topic_input: TopicInput, *, timeout_s: float = 120.0) -> None:
-    """Until every shard's fence is at the end. Raises: TimeoutError."""
-    settings = StoreSettings(redis_url=context.redis.url)
+async def wait_for(
+    context: Context, topic_input: TopicInput, *, redis_url: str | None = None, timeout_s: float = 120.0
+) -> None:
+    """Until every shard's fence is at the end, in the one Redis if not told otherwise. Raises: TimeoutError."""
+    settings = StoreSettings(redis_url=redis_url or context.redis.url)
     async with make_redis_store(settings, context.contract, context.contract.read_id_key()) as store:
         await wait_until_folded(store, topic_input.ends, timeout_s=timeout_s)
 
@@ -52,10 +54,11 @@ async def wait_for(context: Context, topic_input: TopicInput, *, timeout_s: floa
 class FoldWatch:
     """Reads the fences with a plain client: 1 ms of processor time, and nothing that the worker could notice."""
 
-    def __init__(self, context: Context, topic_input: TopicInput) -> None:
+    def __init__(self, context: Context, topic_input: TopicInput, client: redis.Redis | redis.RedisCluster) -> None:
+        """`client` is closed at the end."""
         self._layout: StoreLayout = store_layout(StoreSettings(), context.contract.read_id_key())
         self._sources = list(topic_input.ends)
-        self._redis = redis.Redis.from_url(context.redis.url)
+        self._redis = client
 
     def __enter__(self) -> Self:
         return self

@@ -52,7 +52,7 @@ def assemble(
     random: Random,
 ) -> Parts:
     """Leaving `stack` takes them down again, before the store and the publisher if those were entered earlier."""
-    decisions = RedisDecisionStore(store.pipe, ttl_s=settings.decision_ttl_s)
+    decisions = RedisDecisionStore(store.servers, ttl_s=settings.decision_ttl_s)
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)

@@ -10,6 +10,8 @@ import redis
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
+from fraudctl.cluster.redis_cluster import RedisCluster
+from tests.redis_clients import client_of
 
 
 def pytest_configure() -> None:
@@ -43,6 +45,35 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A client of an empty server: no keys, no functions."""
     with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        client.function_flush()
+        yield client
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Shared by the session: whoever stops one of its servers takes a cluster of their own."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("redis_cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture(scope="session", params=["one master", "cluster"])
+def any_redis_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+        return cluster.url
+    url: str = request.getfixturevalue("redis_url")
+    return url
+
+
+@pytest.fixture
+def any_redis_client(any_redis_url: str) -> Iterator[redis.Redis]:
+    """A client of an empty server or cluster: no keys, no functions."""
+    with client_of(any_redis_url) as client:
         client.flushall()
         client.function_flush()
         yield client

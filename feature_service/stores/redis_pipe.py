@@ -7,14 +7,16 @@ loop leave in one write.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import hiredis
+from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from feature_service.errors import StoreUnavailableError
 
-OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
+_OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 
 def encode_command(*arguments: bytes) -> bytes:
@@ -24,29 +26,30 @@ def encode_command(*arguments: bytes) -> bytes:
 class RedisPipe:
     """For one event loop. Connects when it is used, and again after an outage; close it at the end."""
 
-    def __init__(self, pool: Any, *, timeout_s: float) -> None:
-        """`pool`: a redis.asyncio.ConnectionPool that speaks RESP 2."""
-        self._pool = pool
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        """`url`: of one server, as the client library reads it; ValueError where it does not."""
+        # The client's types say `str` where an undecoded client returns bytes.
+        self._pool: Any = ConnectionPool.from_url(
+            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+        )
         self._timeout_s = timeout_s
         self._connecting: asyncio.Task[_Stream] | None = None
         self._connection: Any = None
         self._stream: _Stream | None = None
 
-    async def call(self, commands: bytes | memoryview, answers: int) -> list[Any]:
-        """What Redis answers to so many encoded commands, in order: bytes, int, None, lists, or a ResponseError.
+    def call(self, commands: Sequence[bytes | memoryview]) -> "asyncio.Future[list[Any]]":
+        """What Redis answers to encoded commands, in order: bytes, int, None, lists, or a ResponseError for each.
 
-        A caller that gives up cancels nothing that was sent.
+        They are on their way when this returns, if the pipe is connected. A caller that gives up cancels nothing that
+        was sent.
 
-        Raises: StoreUnavailableError where an answer is missing, so that it is not known what was done; then the
-        connection is given up, and with it every call that waits on it.
+        The future raises: StoreUnavailableError where an answer is missing, so that it is not known what was done; then
+        the connection is given up, and with it every call that waits on it.
         """
         stream = self._stream
         if stream is None or stream.is_broken:
-            if self._connecting is None or self._connecting.done():
-                self._connecting = asyncio.create_task(self._connect())
-            # Callers in a hurry give up waiting, not connecting: else nobody would ever be connected to a slow server.
-            stream = await asyncio.shield(self._connecting)
-        return await stream.call(commands, answers)
+            return asyncio.ensure_future(self._connect_and_call(commands))
+        return stream.call(commands)
 
     async def close(self) -> None:
         """Wait for the answers still owed."""
@@ -55,12 +58,20 @@ class RedisPipe:
         if self._stream is not None:
             await self._stream.drain()
         await self._drop()
+        await self._pool.aclose()
+
+    async def _connect_and_call(self, commands: Sequence[bytes | memoryview]) -> list[Any]:
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect())
+        # Callers in a hurry give up waiting, not connecting: else nobody would ever be connected to a slow server.
+        stream = await asyncio.shield(self._connecting)
+        return await stream.call(commands)
 
     async def _connect(self) -> "_Stream":
         await self._drop()
         try:
             self._connection = await self._pool.get_connection()
-        except OUTAGES as error:
+        except _OUTAGES as error:
             raise StoreUnavailableError(f"Redis cannot be reached: {error}") from error
         self._stream = _Stream(self._connection._writer.transport, self._timeout_s)  # noqa: SLF001
         return self._stream
@@ -101,14 +112,14 @@ class _Stream(asyncio.Protocol):
     def is_broken(self) -> bool:
         return self._failure is not None or self._transport.is_closing()
 
-    async def call(self, commands: bytes | memoryview, answers: int) -> list[Any]:
+    def call(self, commands: Sequence[bytes | memoryview]) -> "asyncio.Future[list[Any]]":
         if not self._outgoing:
             self._loop.call_soon(self._write)
-        self._outgoing.append(commands)
+        self._outgoing.extend(commands)
         found: asyncio.Future[list[Any]] = self._loop.create_future()
         self._answered.clear()
-        self._calls.append(_Call(answers, found, self._loop.call_later(self._timeout_s, self._expire)))
-        return await found
+        self._calls.append(_Call(len(commands), found, self._loop.call_later(self._timeout_s, self._expire)))
+        return found
 
     async def drain(self) -> None:
         if self._calls:

@@ -1,13 +1,10 @@
-"""Entity histories in Redis: folds through the fenced Function, and reads, over one pipe."""
+"""Entity histories in Redis: folds through the fenced Function, and reads, on one master or on a cluster."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from redis.asyncio import Redis
-from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import ResponseError
 
 from feature_service.errors import (
@@ -17,43 +14,61 @@ from feature_service.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from feature_service.stores.cluster_url import ClusterUrl
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import StoreLayout
-from feature_service.stores.redis_pipe import OUTAGES, RedisPipe, encode_command
+from feature_service.stores.redis_answers import accepted, is_passing
+from feature_service.stores.redis_cluster import RedisCluster
+from feature_service.stores.redis_master import RedisMaster
+from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.resp import encode_fold
 
-_FUNCTIONS: Final = Path(__file__).with_name("fold.lua")
-# Nothing was applied, and not for ever: the same call may go through later.
-_PASSING: Final = (
-    "OOM",
-    "LOADING",
-    "BUSY",
-    "READONLY",
-    "MASTERDOWN",
-    "NOREPLICAS",
-    "MISCONF",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-)
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 
 
+class RedisServers(Protocol):
+    """One master, or the masters of a cluster: each command goes to where its key lives, never to a replica."""
+
+    async def open(self) -> None:
+        """Raises: StoreError for servers that must not hold state, StoreUnavailableError."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for the answers still owed."""
+        ...
+
+    async def call(self, keys: Sequence[bytes], commands: Sequence[bytes | memoryview]) -> list[Any]:
+        """The answers to encoded commands, in order: bytes, int, None, lists, or a ResponseError for each.
+
+        `keys`: for each command one of its keys; its others share that one's hash tag. Commands of one key keep their
+        order. A caller that gives up cancels nothing that was sent.
+
+        Raises: StoreUnavailableError where an answer is missing, so that it is not known what was done.
+        """
+        ...
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The strings under at least one key. Raises: StoreUnavailableError."""
+        ...
+
+
 class RedisHistoryStore:
-    """`HistoryStore` on one Redis master. Use as an async context manager."""
+    """`HistoryStore` in Redis. Use as an async context manager.
+
+    Nobody waits for replicas: where a failover loses what was acknowledged, it takes the fences back together with the
+    histories, and the next call of the shard notices.
+    """
 
     def __init__(
         self, url: str, layout: StoreLayout, *, retention_ms: int, history_ttl_s: int, timeout_ms: int = 5_000
     ) -> None:
+        """`url`: of one server, or a `ClusterUrl`. Raises: StoreError where it is neither."""
         self._layout = layout
         self._retention_ms = retention_ms
         self._history_ttl_s = history_ttl_s
-        timeout_s = timeout_ms / 1000
-        # The client's types say `str` where an undecoded client returns bytes.
-        self._pool: Any = ConnectionPool.from_url(
-            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-        )
-        self._redis: Any = Redis(connection_pool=self._pool)
-        self.pipe: Final = RedisPipe(self._pool, timeout_s=timeout_s)  # also for what is kept beside the histories
+        self._fence_keys = [layout.fence_key(shard) for shard in range(layout.shard_count)]
+        # Also for what is kept beside the histories.
+        self.servers: Final[RedisServers] = _servers(url, timeout_s=timeout_ms / 1000)
 
     @property
     def layout(self) -> StoreLayout:
@@ -61,41 +76,37 @@ class RedisHistoryStore:
 
     async def __aenter__(self) -> "RedisHistoryStore":
         """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailableError."""
-        with _outages_named():
-            settings = await self._redis.config_get("maxmemory-policy", "appendonly")
-            if settings["maxmemory-policy"] != "noeviction":
-                raise StoreError("Redis may evict state: set maxmemory-policy noeviction")
-            if settings["appendonly"] != "yes":
-                raise StoreError("Redis keeps no append-only file: set appendonly yes")
-            await self._redis.function_load(_FUNCTIONS.read_text(), replace=True)
+        try:
+            await self.servers.open()
+        except BaseException:
+            await self.servers.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.pipe.close()
-        await self._redis.aclose()
-        await self._pool.aclose()
+        await self.servers.close()
 
     async def fold(self, batch: FoldBatch) -> None:
-        calls = batch.shards.shape[0]
-        if calls == 0:
+        if batch.shards.shape[0] == 0:
             return
-        packed = encode_fold(batch, self._layout, retention_ms=self._retention_ms, ttl_s=self._history_ttl_s)
+        shards = batch.shards.tolist()
+        calls = encode_fold(batch, self._layout, retention_ms=self._retention_ms, ttl_s=self._history_ttl_s)
+        answers = await self.servers.call([self._fence_keys[shard] for shard in shards], calls)
         refused: Exception | None = None
-        for call, answer in enumerate(await self.pipe.call(packed, calls)):
+        for call, (shard, answer) in enumerate(zip(shards, answers, strict=True)):
             if isinstance(answer, ResponseError):
-                kind_of = StoreUnavailableError if str(answer).startswith(_PASSING) else StoreError
-                refused = refused or kind_of(f"shard {batch.shards[call]}: {answer}")
+                kind_of = StoreUnavailableError if is_passing(answer) else StoreError
+                refused = refused or kind_of(f"shard {shard}: {answer}")
             elif answer != b"OK":
                 kind, _, detail = bytes(answer).partition(b" ")
                 refused = refused or _REFUSALS[kind](
-                    f"shard {batch.shards[call]} of {batch.source}: planned on {batch.known[call]}, "
-                    f"found {detail.decode()}"
+                    f"shard {shard} of {batch.source}: planned on {batch.known[call]}, found {detail.decode()}"
                 )
         if refused is not None:
             raise refused
 
     async def fences(self, source: str) -> NDArray[np.int64]:
-        states = await self._each_fence(lambda pipeline, key: pipeline.hmget(key, ["layout", source]))
+        states = await self._each_fence(b"HMGET", b"layout", source.encode())
         found = np.full(self._layout.shard_count, -1, dtype=np.int64)
         for shard, (layout, fence) in enumerate(states):
             if layout is not None and layout.decode() != self._layout.layout_id:
@@ -112,56 +123,55 @@ class RedisHistoryStore:
         return found
 
     async def repair(self) -> int:
-        repaired = 0
-        with _outages_named():
-            for shard in range(self._layout.shard_count):
-                key = self._layout.fence_key(shard)
-                for field, value in (await self._redis.hgetall(key)).items():
-                    if value.startswith(b"!"):
-                        await self._redis.hset(key, field, value[1:])
-                        repaired += 1
-        return repaired
+        repairs = [
+            (key, encode_command(b"HSET", key, field, value[1:]))
+            for key, state in zip(self._fence_keys, await self._each_fence(b"HGETALL"), strict=True)
+            for field, value in _pairs(state)
+            if value.startswith(b"!")
+        ]
+        if repairs:
+            accepted(await self.servers.call([key for key, _ in repairs], [command for _, command in repairs]))
+        return len(repairs)
 
     async def register_sources(self, topic: str, sources: Mapping[str, int]) -> None:
-        with _outages_named():
-            await self._redis.hset(self._sources_key, topic, " ".join(sources))
+        key = self._sources_key
+        command = encode_command(b"HSET", key, topic.encode(), " ".join(sources).encode())
+        accepted(await self.servers.call([key], [command]))
 
     async def sources(self) -> Sequence[str]:
-        with _outages_named():
-            topics = await self._redis.hgetall(self._sources_key)
-        return [source for value in topics.values() for source in value.decode().split()]
+        key = self._sources_key
+        [topics] = accepted(await self.servers.call([key], [encode_command(b"HGETALL", key)]))
+        return [source for _, value in _pairs(topics) for source in value.decode().split()]
 
     async def confirmed_at_ms(self, sources: Sequence[str]) -> NDArray[np.int64]:
         if not sources:
             return np.zeros(self._layout.shard_count, dtype=np.int64)
-        fields = [f"{source}@" for source in sources]
-        states = await self._each_fence(lambda pipeline, key: pipeline.hmget(key, fields))
+        states = await self._each_fence(b"HMGET", *(f"{source}@".encode() for source in sources))
         return np.array([min(int(value or 0) for value in values) for values in states], dtype=np.int64)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        if not keys:
-            return []
-        [values] = await self.pipe.call(encode_command(b"MGET", *keys), 1)
-        if isinstance(values, ResponseError):
-            raise StoreUnavailableError(f"Redis refused a read: {values}") from values
-        return cast("list[bytes | None]", values)
+        return await self.servers.read(keys) if keys else []
 
     @property
     def _sources_key(self) -> bytes:
         return self._layout.prefix + b"sources}"
 
-    async def _each_fence(self, command: Any) -> list[list[bytes | None]]:
-        with _outages_named():
-            pipeline = self._redis.pipeline(transaction=False)
-            for shard in range(self._layout.shard_count):
-                command(pipeline, self._layout.fence_key(shard))
-            return cast("list[list[bytes | None]]", await pipeline.execute())
+    async def _each_fence(self, command: bytes, *arguments: bytes) -> list[Any]:
+        commands = [encode_command(command, key, *arguments) for key in self._fence_keys]
+        return accepted(await self.servers.call(self._fence_keys, commands))
 
 
-class _outages_named:  # noqa: N801 - a context manager, used as a statement
-    def __enter__(self) -> None:
-        pass
+def _servers(url: str, *, timeout_s: float) -> RedisServers:
+    if ClusterUrl.matches(url):
+        return RedisCluster(ClusterUrl.parse(url), timeout_s=timeout_s)
+    try:
+        return RedisMaster(url, timeout_s=timeout_s)
+    except ValueError:  # its words may hold a part of the password
+        raise StoreError(
+            "FRAUD_REDIS_URL is neither redis://user:password@host:port/0 nor redis+cluster://user:password@host,host"
+        ) from None
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OUTAGES):
-            raise StoreUnavailableError(f"Redis did not answer: {error!r}") from error
+
+def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    """(field, value) of a hash as Redis writes it: one after the other."""
+    return list(zip(flat[::2], flat[1::2], strict=True))

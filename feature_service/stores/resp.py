@@ -1,5 +1,6 @@
 """Fold calls as bytes of the Redis protocol, written by compiled code: a batch makes thousands of arguments."""
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -20,8 +21,8 @@ _FIXED_ARGUMENTS: Final = 9  # after the keys and before the records: see fold.l
 _FIRST_HEX_LETTER: Final = ord("a") - 10
 
 
-def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int) -> memoryview:
-    """All calls of the batch, one FCALL a shard, in order."""
+def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int) -> list[memoryview]:
+    """The calls of the batch, one FCALL a shard, in order."""
     command = _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode()))
     prefix = _bytes(layout.prefix)
     layout_and_source = _bytes(_bulk(layout.layout_id.encode()) + _bulk(batch.source.encode()))
@@ -44,8 +45,10 @@ def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl
         + batch.records.nbytes
     )
     out = np.empty(bound, dtype=np.uint8)
-    written = _encode(
+    ends = np.zeros(batch.shards.shape[0] + 1, dtype=np.int64)
+    _encode(
         out,
+        ends[1:],
         command,
         prefix,
         layout_and_source,
@@ -59,7 +62,7 @@ def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl
         batch.group_records,
         batch.records.reshape(-1).view(np.uint8),
     )
-    return out[:written].data
+    return [out.data[start:end] for start, end in pairwise(ends.tolist())]
 
 
 def _bulk(argument: bytes) -> bytes:
@@ -73,6 +76,7 @@ def _bytes(value: bytes) -> NDArray[np.uint8]:
 @compiled
 def _encode(
     out: NDArray[np.uint8],
+    ends: NDArray[np.int64],
     command: NDArray[np.uint8],
     prefix: NDArray[np.uint8],
     layout_and_source: NDArray[np.uint8],
@@ -85,7 +89,7 @@ def _encode(
     hashes: NDArray[np.uint64],
     group_records: NDArray[np.int64],
     records: NDArray[np.uint8],
-) -> int:
+) -> None:
     at = 0
     for call in range(shards.shape[0]):
         first, end = call_groups[call], call_groups[call + 1]
@@ -112,7 +116,7 @@ def _encode(
             run = records[group_records[group] * RECORD_BYTES : group_records[group + 1] * RECORD_BYTES]
             at = _number_line(out, at, _DOLLAR, run.shape[0])
             at = _end_line(out, _copy(out, at, run))
-    return at
+        ends[call] = at
 
 
 @compiled

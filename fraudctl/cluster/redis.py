@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,12 @@ PROBE_TIMEOUT_S: Final = 2.0
 class RedisServer(Process):
     """Its data is in `directory`: a start after a stop or a crash finds all that was written."""
 
-    def __init__(self, directory: Path, *, port: int) -> None:
+    def __init__(self, directory: Path, *, port: int, options: Sequence[str] = ()) -> None:
+        """`options`: further ones of redis-server's command line."""
         self.url = f"redis://{HOST}:{port}/0"
         self.port = port
         self.data = directory.resolve() / "data"
+        self._options = options
         super().__init__(Program("redis", command=self._command, probe=self._probe, ports=(port,)), directory)
 
     def _command(self) -> tuple[str, ...]:
@@ -38,6 +41,7 @@ class RedisServer(Process):
             "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction",
             "--save", "",
+            *self._options,
         )
         # fmt: on
 

@@ -21,7 +21,7 @@ TTL_S = 90 * 86_400
 _generations = count(1_000)
 
 
-@pytest.fixture(scope="module", params=["memory", "redis"])
+@pytest.fixture(scope="module", params=["memory", "redis", "redis cluster"])
 def open_store(request: pytest.FixtureRequest) -> OpenStore:
     @asynccontextmanager
     async def in_memory(layout: StoreLayout) -> AsyncIterator[HistoryStore]:
@@ -29,7 +29,11 @@ def open_store(request: pytest.FixtureRequest) -> OpenStore:
 
     if request.param == "memory":
         return in_memory
-    url: str = request.getfixturevalue("redis_url")
+    url: str = (
+        request.getfixturevalue("redis_url")
+        if request.param == "redis"
+        else request.getfixturevalue("redis_cluster").url
+    )
     return lambda layout: RedisHistoryStore(url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S)
 
 

@@ -138,14 +138,14 @@ async def test_callers_in_a_hurry_do_not_keep_a_slow_server_from_being_connected
             for _ in range(3):
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(0.01):
-                        await store.pipe.call(encode_command(b"PING"), 1)
-        assert await store.pipe.call(encode_command(b"PING"), 1) == [b"PONG"]
+                        await store.servers.call([b""], [encode_command(b"PING")])
+        assert await store.servers.call([b""], [encode_command(b"PING")]) == [b"PONG"]
 
 
 async def test_many_callers_get_their_own_answers(own_redis: RedisServer, layout: StoreLayout) -> None:
     async with store_on(own_redis.url, layout) as store:
-        echoes = [encode_command(b"ECHO", b"%d" % number) * (1 + number % 3) for number in range(50)]
-        answers = await asyncio.gather(*(store.pipe.call(each, 1 + index % 3) for index, each in enumerate(echoes)))
+        echoes = [[encode_command(b"ECHO", b"%d" % number)] * (1 + number % 3) for number in range(50)]
+        answers = await asyncio.gather(*(store.servers.call([b""] * len(each), each) for each in echoes))
     assert answers == [[b"%d" % number] * (1 + number % 3) for number in range(50)]
 
 

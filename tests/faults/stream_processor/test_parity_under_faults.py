@@ -5,8 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,84 +13,17 @@ import redis
 
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
-from fraudctl.cluster.topics import TopicSpec, ensure_topics
-from loadtests.definition_skew import Disorder
-from loadtests.replay_parity import ParityRun, compare
-from loadtests.workers import running_workers
-from training.simulator import SimulatorSettings, simulate_batches
-
-DAYS = 5  # one stretch of the comparison: all of it is published before anything is compared
-RECORDS_AT_ONCE = 25
-MIDDLE, LATER = 200, 260  # histories
-TIMEOUT_S = 60.0
+from tests.faults.stream_processor.world import LATER, MIDDLE, Fault, World, features_are_the_offline_ones
 
 
-class World:
-    """A Redis of its own, and workers that come and go. Use as a context manager."""
-
-    def __init__(self, kafka_bootstrap: str, topics: tuple[str, str], folder: Path) -> None:
-        self.folder = folder
-        self.redis = RedisServer(folder / "redis", port=free_port())
-        key_file = folder / "id_hash_key"
-        key_file.write_text("000102030405060708090a0b0c0d0e0f")
-        self.run = ParityRun(
-            kafka_bootstrap=kafka_bootstrap,
-            redis_url=self.redis.url,
-            id_hash_key_file=key_file,
-            logs=folder,
-            topics=topics,
-            max_batch_records=RECORDS_AT_ONCE,
-            disorder=Disorder(shuffled_within_ms=3_600_000, duplicate_share=0.01),
-        )
-        self._workers = 0
-        self._started = ExitStack()
-
-    def __enter__(self) -> "World":
-        self._started.callback(self.redis.stop)
-        self.redis.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._started.close()
-
-    def start_worker(self) -> "subprocess.Popen[bytes]":
-        logs = self.folder / f"worker-{self._workers}"
-        logs.mkdir()
-        self._workers += 1
-        [worker] = self._started.enter_context(running_workers(1, self.run.worker_environment, logs))
-        return worker
-
-    def histories(self) -> int:
-        with redis.Redis.from_url(self.redis.url) as client:
-            return sum(1 for _ in client.scan_iter(b"*}:[ckmtdi]:*", count=10_000))
-
-    async def until(self, histories: int) -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            while await asyncio.to_thread(self.histories) < histories:  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.005)
-
-    async def until_logged(self, words: str) -> None:
-        """By any of the workers."""
-        async with asyncio.timeout(TIMEOUT_S):
-            while not any(words in log.read_text() for log in self.folder.glob("worker-*/*.log")):  # noqa: ASYNC110 - another process
-                await asyncio.sleep(0.05)
-
-    def signal_redis(self, number: int) -> None:
-        assert self.redis.pid is not None
-        os.kill(self.redis.pid, number)
-
-
-Fault = Callable[[World, "subprocess.Popen[bytes]"], Awaitable[None]]
-
-
-async def a_worker_is_killed(world: World, worker: "subprocess.Popen[bytes]") -> None:
+async def a_worker_is_killed(world: World[RedisServer], worker: "subprocess.Popen[bytes]") -> None:
     worker.kill()
     await asyncio.to_thread(worker.wait)
     world.start_worker()
 
 
 async def a_worker_stops_until_another_has_its_partitions_and_goes_on(
-    world: World, worker: "subprocess.Popen[bytes]"
+    world: World[RedisServer], worker: "subprocess.Popen[bytes]"
 ) -> None:
     worker.send_signal(signal.SIGSTOP)
     before = world.histories()
@@ -102,13 +34,13 @@ async def a_worker_stops_until_another_has_its_partitions_and_goes_on(
         worker.send_signal(signal.SIGCONT)
 
 
-async def redis_is_killed_and_comes_back(world: World, _: "subprocess.Popen[bytes]") -> None:
+async def redis_is_killed_and_comes_back(world: World[RedisServer], _: "subprocess.Popen[bytes]") -> None:
     await asyncio.to_thread(world.redis.kill)
     await world.until_logged("store unavailable, asking it again")
     await asyncio.to_thread(world.redis.start)
 
 
-async def redis_comes_back_as_it_was_earlier(world: World, _: "subprocess.Popen[bytes]") -> None:
+async def redis_comes_back_as_it_was_earlier(world: World[RedisServer], _: "subprocess.Popen[bytes]") -> None:
     data, earlier = world.folder / "redis" / "data", world.folder / "earlier"
     await asyncio.to_thread(shutil.copytree, data, earlier)
     await world.until(LATER)
@@ -118,20 +50,25 @@ async def redis_comes_back_as_it_was_earlier(world: World, _: "subprocess.Popen[
     await asyncio.to_thread(world.redis.start)
 
 
-async def redis_is_emptied(world: World, _: "subprocess.Popen[bytes]") -> None:
+async def redis_is_emptied(world: World[RedisServer], _: "subprocess.Popen[bytes]") -> None:
     with redis.Redis.from_url(world.redis.url) as client:
         await asyncio.to_thread(client.flushall)
 
 
-async def redis_stalls(world: World, _: "subprocess.Popen[bytes]") -> None:
-    world.signal_redis(signal.SIGSTOP)
+def signal_redis(world: World[RedisServer], number: int) -> None:
+    assert world.redis.pid is not None
+    os.kill(world.redis.pid, number)
+
+
+async def redis_stalls(world: World[RedisServer], _: "subprocess.Popen[bytes]") -> None:
+    signal_redis(world, signal.SIGSTOP)
     try:
         await world.until_logged("Redis did not answer within")
     finally:
-        world.signal_redis(signal.SIGCONT)
+        signal_redis(world, signal.SIGCONT)
 
 
-FAULTS: list[Fault] = [
+FAULTS: list[Fault[RedisServer]] = [
     a_worker_is_killed,
     a_worker_stops_until_another_has_its_partitions_and_goes_on,
     redis_is_killed_and_comes_back,
@@ -142,22 +79,12 @@ FAULTS: list[Fault] = [
 
 
 @pytest.fixture
-def world(kafka_bootstrap: str, topic_name: Callable[[str], str], tmp_path: Path) -> Iterator[World]:
-    with World(kafka_bootstrap, (topic_name("transactions"), topic_name("labels")), tmp_path) as world:
+def world(kafka_bootstrap: str, topic_name: Callable[[str], str], tmp_path: Path) -> Iterator[World[RedisServer]]:
+    topics = (topic_name("transactions"), topic_name("labels"))
+    with World(kafka_bootstrap, topics, tmp_path, RedisServer(tmp_path / "redis", port=free_port())) as world:
         yield world
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-async def test_features_are_the_offline_ones(world: World, fault: Fault) -> None:
-    simulated = SimulatorSettings(seed=11, days=DAYS, customers=300, terminals=150, label_delay_median_days=1.0)
-    batches = list(simulate_batches(simulated))
-    await ensure_topics(world.run.kafka_bootstrap, [TopicSpec(name, partitions=2) for name in world.run.topics])
-    worker = world.start_worker()
-    comparing = asyncio.create_task(compare(world.run, batches))
-    await world.until(MIDDLE)
-    at_the_fault = world.histories()
-    await fault(world, worker)
-    skew = await comparing
-    assert at_the_fault < world.histories() / 2, "it was in the middle"
-    assert skew.rows > 2_000
-    assert skew.mismatched_values == 0, "\n".join(skew.examples)
+async def test_features_are_the_offline_ones(world: World[RedisServer], fault: Fault[RedisServer]) -> None:
+    await features_are_the_offline_ones(world, fault)

@@ -15,13 +15,13 @@ TTL_S = 5_184_000
 
 
 def commands(batch: FoldBatch, layout: StoreLayout) -> list[list[bytes]]:
-    """As a server's parser reads them, and nothing left over."""
+    """As a server's parser reads them: one in each piece, and nothing left over."""
     reader = hiredis.Reader()
-    reader.feed(bytes(encode_fold(batch, layout, retention_ms=RETENTION_MS, ttl_s=TTL_S)))
     found = []
-    while (command := reader.gets()) is not False:
-        found.append(command)
-    assert not reader.has_data()
+    for piece in encode_fold(batch, layout, retention_ms=RETENTION_MS, ttl_s=TTL_S):
+        reader.feed(bytes(piece))
+        found.append(reader.gets())
+        assert not reader.has_data()
     return found
 
 

@@ -1,0 +1,47 @@
+"""What is asked of a Redis master before it holds state, and commands for one that stands alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+from feature_service.errors import StoreError
+from feature_service.stores.redis_answers import accepted
+from feature_service.stores.redis_pipe import RedisPipe, encode_command
+
+_LOAD: Final = encode_command(
+    b"FUNCTION", b"LOAD", b"REPLACE", Path(__file__).with_name("fold.lua").read_text().encode()
+)
+_SETTINGS: Final = encode_command(b"CONFIG", b"GET", b"maxmemory-policy", b"appendonly", b"cluster-enabled")
+
+
+async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
+    """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailableError."""
+    [flat] = accepted(await pipe.call([_SETTINGS]))
+    settings = dict(zip(flat[::2], flat[1::2], strict=True))
+    if settings[b"maxmemory-policy"] != b"noeviction":
+        raise StoreError("Redis may evict state: set maxmemory-policy noeviction")
+    if settings[b"appendonly"] != b"yes":
+        raise StoreError("Redis keeps no append-only file: set appendonly yes")
+    if settings[b"cluster-enabled"] == b"yes" and not in_cluster:
+        raise StoreError("Redis is a node of a cluster: write redis+cluster:// in FRAUD_REDIS_URL")
+    accepted(await pipe.call([_LOAD]))
+
+
+class RedisMaster:
+    """`RedisServers` of one, over one pipe."""
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        self._pipe = RedisPipe(url, timeout_s=timeout_s)
+
+    async def open(self) -> None:
+        await prepare(self._pipe, in_cluster=False)
+
+    async def close(self) -> None:
+        await self._pipe.close()
+
+    async def call(self, _: Sequence[bytes], commands: Sequence[bytes | memoryview]) -> list[Any]:
+        return await self._pipe.call(commands)
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        [values] = accepted(await self._pipe.call([encode_command(b"MGET", *keys)]))
+        return cast("list[bytes | None]", values)
