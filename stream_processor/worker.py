@@ -22,6 +22,7 @@ from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
 from stream_processor.fold_input import DecodeLabels, DecodeTransactions
 from stream_processor.fold_service import FoldService
+from stream_processor.progress import ProgressWatch
 from stream_processor.publication import BatchPublisher
 from stream_processor.scoring_client import ScoringClient
 from stream_processor.settings import KafkaSettings, StreamProcessorSettings
@@ -33,6 +34,7 @@ from telemetry.metrics import configure_metrics
 from telemetry.spans import configure_tracing
 
 _HEARTBEAT_S = 1.0
+_WATCH_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Worker:
         self._topics = (settings.transactions_topic, settings.labels_topic)
         self._open = AsyncExitStack()
         self._service: FoldService | None = None
+        self._progress = ProgressWatch(stuck_after_ms=round(settings.stuck_after_s * 1000))
         self.app: BatchApp = create_app(
             TransportSettings(
                 group=settings.consumer_group,
@@ -67,6 +70,7 @@ class Worker:
         for topic in self._topics:
             batch_agent(self.app, topic, self._handle)
         self.app.task(self._heartbeats)
+        self.app.task(self._watch)
 
     async def connect(self) -> FoldService:
         """The service, its connections opened once. Raises: StreamProcessorError, FeatureError."""
@@ -109,6 +113,7 @@ class Worker:
                 settings.transactions_topic: "process transactions",
                 settings.labels_topic: "process labels",
             },
+            on_contact=lambda tp: self._progress.excuse([tp], now_ms=_monotonic_ms()),
         )
         self._service = FoldService(
             store,
@@ -123,6 +128,8 @@ class Worker:
             initialise=settings.initialise,
             on_failure=self.app.crash,
             clock_ms=lambda: time.time_ns() // 1_000_000,
+            progress=self._progress,
+            monotonic_ms=_monotonic_ms,
             metrics=metrics,
         )
         return self._service
@@ -144,6 +151,16 @@ class Worker:
             if self._service is not None:
                 await self._service.heartbeat()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _watch(self) -> None:
+        while not self.app.should_stop:
+            if self._service is not None:
+                self._service.watch()
+            await asyncio.sleep(_WATCH_S)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def main() -> None:
