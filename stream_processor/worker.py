@@ -20,7 +20,7 @@ from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions
+from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
 from stream_processor.fold_service import FoldService
 from stream_processor.progress import ProgressWatch
 from stream_processor.publication import BatchPublisher
@@ -54,7 +54,12 @@ class Worker:
         self._store_settings = store
         self._contract = contract
         self._id_key = contract.read_id_key()
-        self._rates = RateTable.load(contract.rates_file, contract.base_currency)
+        rates = RateTable.load(contract.rates_file, contract.base_currency)
+        # Now, not when partitions come: compiling them takes longer than a group waits, where no cache has them.
+        self._decoders: Mapping[str, RecordDecoder] = {
+            settings.transactions_topic: DecodeTransactions(TransactionDecoder(contract, rates, self._id_key)),
+            settings.labels_topic: DecodeLabels(LabelDecoder(contract, self._id_key)),
+        }
         self._topics = (settings.transactions_topic, settings.labels_topic)
         self._open = AsyncExitStack()
         self._service: FoldService | None = None
@@ -117,12 +122,7 @@ class Worker:
         )
         self._service = FoldService(
             store,
-            {
-                settings.transactions_topic: DecodeTransactions(
-                    TransactionDecoder(self._contract, self._rates, self._id_key)
-                ),
-                settings.labels_topic: DecodeLabels(LabelDecoder(self._contract, self._id_key)),
-            },
+            self._decoders,
             publisher,
             read_topics=read_topics,
             initialise=settings.initialise,
