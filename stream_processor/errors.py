@@ -7,6 +7,7 @@ StreamProcessorError
 ├── OwnerAwayError             what the owner needs to say where to start cannot be reached now: it is asked again
 ├── TopicMissingError          a topic that should be read does not exist
 ├── NotDeliveredError          `publish`: records the broker did not take, all or some of them
+├── StuckPartitionError        a partition has not got on for too long, though nothing that it needs is known to be away
 ├── UnsafeTopicError           a topic's settings would lose records or change their meaning silently
 └── SourceBrokenError          log and state contradict each other: nothing may be folded until someone has decided
     ├── FenceAheadOfLogError   the log ends before what has been applied: an unclean election, or another topic
@@ -38,6 +39,10 @@ class OwnerAwayError(StreamProcessorError):
 
 
 class TopicMissingError(StreamProcessorError):
+    pass
+
+
+class StuckPartitionError(StreamProcessorError):
     pass
 
 

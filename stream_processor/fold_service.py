@@ -14,11 +14,13 @@ from typing import Final, Protocol
 import structlog
 
 from feature_service.errors import FenceMismatchError, StoreUnavailableError
+from feature_service.records import word_of
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import plan_fold, plan_heartbeat
 from stream_processor.errors import BrokersAwayError, OwnerAwayError, TopicReplacedError
 from stream_processor.fold_input import FoldInput, RecordDecoder
 from stream_processor.partition_plan import PartitionPlan, Verdict
+from stream_processor.progress import Look, ProgressWatch
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.topic_ids import TopicInfo
 from telemetry.metrics import Labels, Metrics
@@ -26,6 +28,7 @@ from telemetry.metrics import Labels, Metrics
 _UNPUBLISHED_BATCHES: Final = 32  # per partition: folding goes on while the scorer is away, up to this
 _BACKLOG_TIMEOUT_S: Final = 20.0  # below the group's rebalance timeout
 _DRAIN_TIMEOUT_S: Final = 5.0
+_KNOWN_AT: Final = word_of("known_at_ms")
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +82,8 @@ class FoldService:
         initialise: bool,
         on_failure: Callable[[BaseException], Awaitable[None]],
         clock_ms: Callable[[], int],
+        progress: ProgressWatch,
+        monotonic_ms: Callable[[], int],
         metrics: Metrics,
     ) -> None:
         """`read_topics` describes the topics as they are now, and raises UnsafeTopicError for what must not be read.
@@ -92,7 +97,10 @@ class FoldService:
         self._initialise = initialise
         self._on_failure = on_failure
         self._clock_ms = clock_ms
+        self._progress = progress
+        self._monotonic_ms = monotonic_ms
         self._metrics = metrics
+        self._newest_ms: dict[str, int] = {}  # by topic: what was folded last became known then
         self._topics: Mapping[str, TopicInfo] = {}
         self._consumer: Consumer | None = None
         self._partitions: dict[TopicPartition, _Partition] = {}
@@ -113,6 +121,7 @@ class FoldService:
             fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
             logs = await consumer.logs(epochs.keys())
         except (StoreUnavailableError, BrokersAwayError) as error:
+            self._progress.excuse(now_ms=self._monotonic_ms())
             log.warning("cannot start yet, asking again", error=str(error))
             raise OwnerAwayError(str(error)) from error
         for tp, epoch in epochs.items():
@@ -121,6 +130,7 @@ class FoldService:
             partition = _Partition(plan, sources[tp])
             partition.publishing = asyncio.create_task(self._publish_in_order(tp, partition))
             self._partitions[tp] = partition
+            self._progress.take([tp], now_ms=self._monotonic_ms())
             log.info("partition started", topic=tp.topic, partition=tp.partition, offset=plan.position, epoch=epoch)
         return {tp: self._partitions[tp].plan.position for tp in epochs}
 
@@ -134,6 +144,7 @@ class FoldService:
                 drain.cancel()
         for tp in tps:
             await self._forget(tp)
+        self._progress.give_up(tps)
 
     async def _forget(self, tp: TopicPartition) -> None:
         partition = self._partitions.pop(tp, None)
@@ -188,9 +199,12 @@ class FoldService:
                 log.warning("fold refused", error=str(error), topic=batch.tp.topic, partition=batch.tp.partition)
             except StoreUnavailableError as error:
                 fault = "store"
+                self._progress.excuse(now_ms=self._monotonic_ms())
                 log.warning("store unavailable", error=str(error), topic=batch.tp.topic, partition=batch.tp.partition)
         else:
             fault = "stale"
+        if fault is None:
+            self._note_newest(batch.tp.topic, fold_input)
         end_ns = time.monotonic_ns()
         self._observe(batch, fold_input, (end_ns - start_ns) / 1e9)
         return FoldedBatch(batch, fold_input, start_ns, end_ns), fault
@@ -209,6 +223,7 @@ class FoldService:
             while True:
                 folded = await partition.unpublished.get()
                 await self._publisher.publish(folded)
+                self._progress.published(tp, now_ms=self._monotonic_ms())
                 next_offset = partition.plan.done(epoch=epoch, to_offset=folded.batch.to_offset)
                 if self._consumer is not None:
                     self._consumer.done(tp, next_offset, epoch=epoch)
@@ -228,6 +243,7 @@ class FoldService:
             found = await self._read_topics()
             logs = await self._consumer.logs(list(self._partitions))
         except BrokersAwayError as error:  # nothing comes in the meantime; nothing is confirmed as fresh either
+            self._progress.excuse(now_ms=self._monotonic_ms())
             log.warning("brokers away, no heartbeat", error=str(error))
             return
         for name, topic in self._topics.items():
@@ -236,13 +252,17 @@ class FoldService:
                     f"topic {name} was deleted and created again: its old records are no longer in the log. Restart "
                     "to read the new topic as a new source; the histories keep what was applied."
                 )
-        for tp, partition in list(self._partitions.items()):
+        for tp, partition_log in logs.items():
+            end_offset = partition_log.end_offset
+            partition = self._partitions.get(tp)
+            if partition is None:  # given up meanwhile, or being placed
+                continue
             epoch = partition.plan.epoch
             async with partition.turn:
                 if partition.plan.given_up:
                     continue
                 beat = partition.plan.heartbeat()
-                lag = logs[tp].end_offset - partition.plan.position
+                lag = end_offset - partition.plan.position
                 calls = plan_heartbeat(
                     source=partition.source,
                     shards=beat.shards,
@@ -259,10 +279,30 @@ class FoldService:
                     log.warning("heartbeat refused", error=str(error), topic=tp.topic, partition=tp.partition)
                 except StoreUnavailableError as error:
                     fault = "store"
+                    self._progress.excuse(now_ms=self._monotonic_ms())
                     log.warning("store unavailable", error=str(error), topic=tp.topic, partition=tp.partition)
-            self._metrics.set("fraud.consumer.lag", max(lag, 0), {"topic": tp.topic, "partition": str(tp.partition)})
+            labels: Labels = {"topic": tp.topic, "partition": str(tp.partition)}
+            self._metrics.set("fraud.consumer.lag", max(lag, 0), labels)
             if fault is not None:
                 await self._resync(tp, epoch, fault)
+                continue
+            look = Look(int(beat.new.min()), partition.plan.position, partition.plan.acknowledged, end_offset)
+            self._progress.looked(tp, look, now_ms=self._monotonic_ms())
+            self._metrics.set("fraud.fence.position", look.fence, labels)
+
+    def watch(self) -> None:
+        """How old fences and events are, beside heartbeats that may hang themselves. Raises: StuckPartitionError."""
+        now_ms = self._monotonic_ms()
+        for tp, age_s in self._progress.fence_ages_s(now_ms=now_ms):
+            self._metrics.set("fraud.fence.age", age_s, {"topic": tp.topic, "partition": str(tp.partition)})
+        for topic, newest_ms in self._newest_ms.items():
+            self._metrics.set("fraud.watermark.age", (self._clock_ms() - newest_ms) / 1000, {"topic": topic})
+        self._progress.check(now_ms=now_ms)
+
+    def _note_newest(self, topic: str, fold_input: FoldInput) -> None:
+        newest_ms = int(fold_input.records[:, :, _KNOWN_AT].max(initial=0))  # 0 where nothing is folded
+        if newest_ms:
+            self._newest_ms[topic] = max(newest_ms, self._newest_ms.get(topic, 0))
 
     def _source(self, tp: TopicPartition) -> str:
         return f"{self._topics[tp.topic].topic_id}:{tp.partition}"

@@ -107,7 +107,7 @@ class PartitionPlan:
         """The calls of rule 8, for every shard, taken as built; those of an empty log too: they say it was seen."""
         new = np.maximum(self.known, self.planned)
         heartbeat = Heartbeat(shards=np.arange(new.shape[0]), known=self.known, new=new)
-        self.known = new
+        self.known = new.copy()  # `advance` writes into it, and this call may not have left yet
         return heartbeat
 
     def done(self, *, epoch: int, to_offset: int) -> int:

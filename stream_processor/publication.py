@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from fraud.v1.dead_letter_pb2 import Rejection
@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.fold_service import FoldedBatch
-from stream_processor.record_batch import RecordBatch
+from stream_processor.record_batch import RecordBatch, TopicPartition
 from stream_processor.scoring_client import ScoringClient
 from telemetry.conventions import Attributes, SpanName
 from telemetry.kafka_headers import TRACEPARENT, read_header
@@ -39,8 +39,9 @@ class BatchPublisher:
         metrics: Metrics,
         group: str,
         span_names: Mapping[str, SpanName],
+        on_contact: Callable[[TopicPartition], None],
     ) -> None:
-        """Without `scoring`, nothing of the stream is decided."""
+        """Without `scoring`, nothing of the stream is decided. `on_contact`: see ScoringClient."""
         self._dead_letters = dead_letters
         self._scoring = scoring
         self._spans = spans
@@ -48,6 +49,7 @@ class BatchPublisher:
         self._metrics = metrics
         self._group = group
         self._span_names = span_names  # by topic
+        self._on_contact = on_contact
         self._random = random.Random()  # noqa: S311 - ids of spans, not secrets
 
     async def publish(self, folded: FoldedBatch) -> None:
@@ -66,7 +68,9 @@ class BatchPublisher:
             wanted = fold_input.to_score.tolist()
             traceparents = [read_header(batch.records[index].headers, TRACEPARENT) or b"" for index in wanted]
             values = [batch.values[index] or b"" for index in wanted]
-            results = await self._scoring.score(values, traceparents, context.traceparent_bytes())
+            results = await self._scoring.score(
+                values, traceparents, context.traceparent_bytes(), on_contact=lambda: self._on_contact(batch.tp)
+            )
             _log_alerts(batch, wanted, results)
         self._trace(folded, context, traceparents, results, refused=len(refused))
 

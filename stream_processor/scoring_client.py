@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -25,6 +25,8 @@ _PASSING: Final = (
     grpc.StatusCode.UNKNOWN,
     grpc.StatusCode.INTERNAL,
 )
+# The scorer is away, or says that it has no room. A call that it takes and never answers says nothing.
+_AWAY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 _SERVICE_CONFIG: Final = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 log = structlog.get_logger(__name__)
@@ -54,21 +56,28 @@ class ScoringClient:
         await self._channel.close()
 
     async def score(
-        self, transactions: Sequence[bytes], traceparents: Sequence[bytes], batch_traceparent: bytes
+        self,
+        transactions: Sequence[bytes],
+        traceparents: Sequence[bytes],
+        batch_traceparent: bytes,
+        *,
+        on_contact: Callable[[], None],
     ) -> list[ScoreBatchResult]:
         """A result for each serialised transaction, in order, decisions and alerts published and acknowledged.
 
-        Tries again, with growing pauses, for as long as the scorer cannot be reached. Raises: grpc.aio.AioRpcError
-        where it refuses the call itself.
+        Tries again, with growing pauses, for as long as the scorer cannot be reached. `on_contact` is called whenever a
+        call is answered and whenever the scorer is found to be away: not where it takes a call and never answers.
+
+        Raises: grpc.aio.AioRpcError where it refuses the call itself.
         """
         results: list[ScoreBatchResult] = []
         for first in range(0, len(transactions), self._batch_size):
             end = first + self._batch_size
             request = join_score_batch(transactions[first:end], traceparents[first:end], batch_traceparent)
-            results += (await self._call(request)).results
+            results += (await self._call(request, on_contact)).results
         return results
 
-    async def _call(self, request: bytes) -> ScoreBatchResponse:
+    async def _call(self, request: bytes, on_contact: Callable[[], None]) -> ScoreBatchResponse:
         failures = 0
         while True:
             try:
@@ -76,10 +85,13 @@ class ScoringClient:
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _PASSING:
                     raise
+                if error.code() in _AWAY:
+                    on_contact()
                 if failures == 0:
                     log.warning("scorer unavailable, trying again", code=error.code().name, detail=error.details())
                 pause_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2**failures)
                 failures = min(failures + 1, 8)
                 await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - jitter
             else:
+                on_contact()
                 return response

@@ -62,5 +62,12 @@ class StreamProcessorSettings(BaseSettings):
         description="Accept that a log's start is gone where nothing was applied yet: for the first start on topics "
         "that existed before, without a backfill.",
     )
+    stuck_after_s: float = Field(
+        120.0,
+        gt=0,
+        description="How long a partition may have nothing folded and published, though it has records and neither "
+        "store nor scorer is known to be away, before the worker ends, s. The longest single wait is 30 s: a scoring "
+        "call, a rebalance.",
+    )
     sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
     log_level: Level = Field("info", description="Least severe level logged.")

@@ -20,8 +20,9 @@ from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions
+from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
 from stream_processor.fold_service import FoldService
+from stream_processor.progress import ProgressWatch
 from stream_processor.publication import BatchPublisher
 from stream_processor.scoring_client import ScoringClient
 from stream_processor.settings import KafkaSettings, StreamProcessorSettings
@@ -33,6 +34,7 @@ from telemetry.metrics import configure_metrics
 from telemetry.spans import configure_tracing
 
 _HEARTBEAT_S = 1.0
+_WATCH_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +54,16 @@ class Worker:
         self._store_settings = store
         self._contract = contract
         self._id_key = contract.read_id_key()
-        self._rates = RateTable.load(contract.rates_file, contract.base_currency)
+        rates = RateTable.load(contract.rates_file, contract.base_currency)
+        # Now, not when partitions come: compiling them takes longer than a group waits, where no cache has them.
+        self._decoders: Mapping[str, RecordDecoder] = {
+            settings.transactions_topic: DecodeTransactions(TransactionDecoder(contract, rates, self._id_key)),
+            settings.labels_topic: DecodeLabels(LabelDecoder(contract, self._id_key)),
+        }
         self._topics = (settings.transactions_topic, settings.labels_topic)
         self._open = AsyncExitStack()
         self._service: FoldService | None = None
+        self._progress = ProgressWatch(stuck_after_ms=round(settings.stuck_after_s * 1000))
         self.app: BatchApp = create_app(
             TransportSettings(
                 group=settings.consumer_group,
@@ -68,6 +76,7 @@ class Worker:
         for topic in self._topics:
             batch_agent(self.app, topic, self._handle)
         self.app.task(self._heartbeats)
+        self.app.task(self._watch)
 
     async def connect(self) -> FoldService:
         """The service, its connections opened once. Raises: StreamProcessorError, FeatureError."""
@@ -110,20 +119,18 @@ class Worker:
                 settings.transactions_topic: "process transactions",
                 settings.labels_topic: "process labels",
             },
+            on_contact=lambda tp: self._progress.excuse([tp], now_ms=_monotonic_ms()),
         )
         self._service = FoldService(
             store,
-            {
-                settings.transactions_topic: DecodeTransactions(
-                    TransactionDecoder(self._contract, self._rates, self._id_key)
-                ),
-                settings.labels_topic: DecodeLabels(LabelDecoder(self._contract, self._id_key)),
-            },
+            self._decoders,
             publisher,
             read_topics=read_topics,
             initialise=settings.initialise,
             on_failure=self.app.crash,
             clock_ms=lambda: time.time_ns() // 1_000_000,
+            progress=self._progress,
+            monotonic_ms=_monotonic_ms,
             metrics=metrics,
         )
         return self._service
@@ -145,6 +152,16 @@ class Worker:
             if self._service is not None:
                 await self._service.heartbeat()
             await asyncio.sleep(_HEARTBEAT_S)
+
+    async def _watch(self) -> None:
+        while not self.app.should_stop:
+            if self._service is not None:
+                self._service.watch()
+            await asyncio.sleep(_WATCH_S)
+
+
+def _monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 def main() -> None:

@@ -46,7 +46,10 @@ HistogramName = Literal[
 
 GaugeName = Literal[
     "fraud.consumer.lag",
+    "fraud.fence.age",
+    "fraud.fence.position",
     "fraud.model.loaded",
+    "fraud.watermark.age",
 ]
 
 
@@ -106,5 +109,12 @@ HISTOGRAMS: Final[dict[HistogramName, Distribution]] = {
 
 GAUGES: Final[dict[GaugeName, Metric]] = {
     "fraud.consumer.lag": Metric("{record}", "Records of a partition not yet folded.", ("topic", "partition")),
+    "fraud.fence.age": Metric(
+        "s", "Since a partition's fences were last at the end of its log, or it was taken.", ("topic", "partition")
+    ),
+    "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
     "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+    "fraud.watermark.age": Metric(
+        "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)
+    ),
 }

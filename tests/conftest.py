@@ -11,7 +11,7 @@ from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.redis_cluster import RedisCluster
-from tests.redis_clients import client_of
+from loadtests.redis_clients import client_of
 
 
 def pytest_configure() -> None:

@@ -4,10 +4,12 @@ from typing import Final
 
 from loadtests.faults import (
     broker_faults,
+    cluster_faults,
     group_faults,
     input_faults,
     redis_faults,
     scorer_faults,
+    upgrade_faults,
     worker_faults,
 )
 from loadtests.faults.fault import Fault
@@ -17,6 +19,8 @@ FAULTS: Final[tuple[Fault, ...]] = (
     *worker_faults.FAULTS,
     *group_faults.FAULTS,
     *redis_faults.FAULTS,
+    *cluster_faults.FAULTS,
     *scorer_faults.FAULTS,
     *broker_faults.FAULTS,
+    *upgrade_faults.FAULTS,
 )

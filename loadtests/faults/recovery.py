@@ -11,6 +11,7 @@ import redis
 
 from feature_service.settings import StoreSettings, store_layout
 from loadtests.faults.world import World
+from loadtests.redis_clients import client_of
 from stream_processor.topic_ids import kafka_client, topic_ids
 
 _EVERY_S: Final = 0.1
@@ -63,9 +64,7 @@ class RecoveryWatch:
     def _read(self, sources: list[str]) -> dict[str, int]:
         if not sources:
             return {}
-        with redis.Redis.from_url(
-            self._world.redis.url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-        ) as client:
+        with client_of(self._world.redis.url, timeout_s=_TIMEOUT_S) as client:
             pipeline = client.pipeline(transaction=False)
             for shard in range(self._layout.shard_count):
                 pipeline.hmget(self._layout.fence_key(shard), sources)

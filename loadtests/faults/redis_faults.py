@@ -20,9 +20,9 @@ async def _killed(world: World) -> int:
     times = 3
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        await world.kill(world.redis)
+        await world.kill(world.redis_server)
         await world.traffic.more(_SOME_EVENTS)
-        await world.start(world.redis)
+        await world.start(world.redis_server)
     return times
 
 
@@ -52,7 +52,7 @@ async def _failed_over_to_a_lagging_replica(world: World) -> int:
         replica = RedisServer(world.folder / f"replica-{number}", port=free_port())
         world.stopped_at_the_end(replica)
         await world.start(replica)
-        master = world.redis
+        master = world.redis_server
         with redis.Redis.from_url(replica.url) as client:
             client.replicaof(HOST, str(master.port))
             await world.until(lambda: client.info("replication")["master_link_status"] == "up", "no replica")
@@ -92,9 +92,9 @@ async def _stalled(world: World) -> int:
     times = 2
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        world.freeze(world.redis)
+        world.freeze(world.redis_server)
         await asyncio.sleep(_STALL_S)
-        world.thaw(world.redis)
+        world.thaw(world.redis_server)
     return times
 
 
@@ -112,24 +112,24 @@ async def _answer_lost(world: World) -> int:
 async def _copy(world: World) -> str:
     """The folder of a copy of all that Redis has on disk now."""
     earlier = world.folder / f"earlier-{len(list(world.folder.glob('earlier-*')))}"
-    await asyncio.to_thread(shutil.copytree, world.redis.data, earlier)
+    await asyncio.to_thread(shutil.copytree, world.redis_server.data, earlier)
     return str(earlier)
 
 
 async def _go_back_to(world: World, earlier: str) -> None:
-    await world.kill(world.redis)
-    await asyncio.to_thread(shutil.rmtree, world.redis.data)
-    await asyncio.to_thread(shutil.move, earlier, world.redis.data)
-    await world.start(world.redis)
+    await world.kill(world.redis_server)
+    await asyncio.to_thread(shutil.rmtree, world.redis_server.data)
+    await asyncio.to_thread(shutil.move, earlier, world.redis_server.data)
+    await world.start(world.redis_server)
 
 
 FAULTS: Final = (
     Fault(name="Redis killed (SIGKILL) and back after 2 s", inject=_killed),
     Fault(name="Redis set back to an earlier state", inject=_set_back, fast=True),
     Fault(name="Redis set back while no event comes", inject=_set_back_while_idle),
-    Fault(name="Redis failed over to a lagging replica", inject=_failed_over_to_a_lagging_replica, behind_proxy=True),
+    Fault(name="Redis failed over to a lagging replica", inject=_failed_over_to_a_lagging_replica, redis="proxied"),
     Fault(name="Redis emptied", inject=_emptied, fast=True),
     Fault(name="Redis out of memory", inject=_full),
     Fault(name="Redis stalled for 5 s", inject=_stalled),
-    Fault(name="answers of Redis lost after the write", inject=_answer_lost, behind_proxy=True, fast=True),
+    Fault(name="answers of Redis lost after the write", inject=_answer_lost, redis="proxied", fast=True),
 )

@@ -50,7 +50,7 @@ async def inject(
         bundle=bundle,
         given=given,
         rate_per_s=rate_per_s,
-        behind_proxy=fault.behind_proxy,
+        redis_kind=fault.redis,
         environment=fault.environment,
     )
     async with world, RecoveryWatch(world) as watch:

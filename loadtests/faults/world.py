@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import redis
 
@@ -20,14 +20,17 @@ from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.probes import grpc_health
 from fraudctl.cluster.processes import Process, Program
 from fraudctl.cluster.redis import RedisServer
+from fraudctl.cluster.redis_cluster import RedisCluster
 from loadtests.context import Context, Topics, at_once
 from loadtests.faults.redis_proxy import RedisProxy
 from loadtests.faults.traffic import Traffic
+from loadtests.redis_clients import client_of
 from stream_processor.kafka_connection import KafkaConnection
 
 SESSION_TIMEOUT_MS: Final = 6_000
 _PATIENCE_S: Final = 90.0  # a limit for what hangs: nothing takes that long
 _POLL_S: Final = 0.05
+RedisKind = Literal["server", "proxied", "cluster"]
 _RETENTION_MS: Final = HORIZON_MS + 90 * 86_400_000
 
 
@@ -45,7 +48,7 @@ class World:
         given: Sequence[Event],
         rate_per_s: float,
         seed: int = 1,
-        behind_proxy: bool = False,
+        redis_kind: RedisKind,
         environment: Mapping[str, str],
     ) -> None:
         # What was sent first is compared last: it must be readable as of its time until then.
@@ -56,8 +59,13 @@ class World:
         self.topics = topics
         self.random = random.Random(seed)  # noqa: S311 - moments of faults
         self.connection = KafkaConnection(bootstrap_servers=tuple(broker.bootstrap for broker in brokers))
-        self.redis = RedisServer(self.folder / "redis", port=free_port())  # the master, if there are several
-        self.proxy = RedisProxy(self.redis.port) if behind_proxy else None
+        self.redis: RedisServer | RedisCluster  # the master, if there are several
+        self.proxy: RedisProxy | None = None
+        if redis_kind == "cluster":
+            self.redis = RedisCluster(self.folder / "redis")
+        else:
+            self.redis = RedisServer(self.folder / "redis", port=free_port())
+            self.proxy = RedisProxy(self.redis.port) if redis_kind == "proxied" else None
         self.traffic = Traffic(self.connection, topics, given, rate_per_s=rate_per_s)
         self.scorer_address = f"127.0.0.1:{free_port()}"
         self.environment = {
@@ -99,9 +107,15 @@ class World:
     def stopped_at_the_end(self, process: Process) -> None:
         self._open.callback(process.stop)
 
+    @property
+    def redis_server(self) -> RedisServer:
+        """Where there is one, or one master."""
+        assert isinstance(self.redis, RedisServer)
+        return self.redis
+
     def redis_client(self) -> redis.Redis:
-        """Of the master itself, past the proxy."""
-        return redis.Redis.from_url(self.redis.url)
+        """Of the master itself, past the proxy, or of the cluster."""
+        return client_of(self.redis.url)
 
     # Workers
 

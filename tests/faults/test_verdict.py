@@ -30,7 +30,7 @@ async def test_it_sees_what_is_missing_too_many_changed_or_not_published(
     await make_topics(context.kafka.bootstrap, topics, replicas=1)
     world = World(
         context, "verdict", brokers=[context.kafka], topics=topics, bundle=bundle, given=given, rate_per_s=2_000,
-        environment={},
+        redis_kind="server", environment={},
     )  # fmt: skip
     async with world:
         world.traffic.start()

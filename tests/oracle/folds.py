@@ -1,6 +1,7 @@
 """Fold batches for tests of stores, from short notes of what is in them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,3 +42,24 @@ def heartbeat_of(calls: Sequence[tuple[int, int, int]], *, source: str = "s", co
     """Calls (shard, known, new) without records."""
     shards, known, new = np.array(calls, dtype=np.int64).reshape(-1, 3).T
     return plan_heartbeat(source=source, shards=shards, known=known, new=new, confirmed_at_ms=confirmed_at_ms)
+
+
+def single_calls(batch: FoldBatch) -> list[FoldBatch]:
+    """The calls of a batch, each by itself: what may arrive, be lost or be repeated alone."""
+    calls = []
+    for call in range(batch.shards.shape[0]):
+        first, end = batch.call_groups[call : call + 2].tolist()
+        calls.append(
+            replace(
+                batch,
+                shards=batch.shards[call : call + 1],
+                known=batch.known[call : call + 1],
+                new=batch.new[call : call + 1],
+                call_groups=np.array([0, end - first]),
+                entities=batch.entities[first:end],
+                hashes=batch.hashes[first:end],
+                group_records=batch.group_records[first : end + 1] - batch.group_records[first],
+                records=batch.records[batch.group_records[first] : batch.group_records[end]],
+            )
+        )
+    return calls

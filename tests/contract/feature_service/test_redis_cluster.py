@@ -16,10 +16,10 @@ from feature_service.stores.layout import HEADER, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.redis_cluster import ClusterServer, RedisCluster
+from loadtests.faults.slot_move import SlotMove
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.contract.feature_service.test_redis_outages import MARGIN_S, USES
 from tests.oracle.folds import fold_of, heartbeat_of, record
-from tests.slot_move import SlotMove
 
 NOTHING = (-1, -1, -1, -1)
 TIMEOUT_MS = 500

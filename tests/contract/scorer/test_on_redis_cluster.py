@@ -10,11 +10,11 @@ from redis.crc import key_slot
 
 from feature_service.settings import StoreSettings, store_layout
 from fraudctl.cluster.redis_cluster import RedisCluster
+from loadtests.faults.slot_move import SlotMove
+from loadtests.redis_clients import client_of
 from tests.bundles import a_payment
 from tests.contract.scorer.conftest import Served
-from tests.redis_clients import client_of
 from tests.scorer_server import Caller, ScorerServer
-from tests.slot_move import SlotMove
 
 
 @pytest.fixture(scope="module")

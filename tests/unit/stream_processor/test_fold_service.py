@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -11,20 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.resources import Resource
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
-from stream_processor.errors import BrokersAwayError, OwnerAwayError, TopicReplacedError
+from stream_processor.errors import BrokersAwayError, OwnerAwayError, StuckPartitionError, TopicReplacedError
 from stream_processor.fold_input import FoldInput
 from stream_processor.fold_service import FoldedBatch, FoldService
+from stream_processor.progress import ProgressWatch
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.topic_ids import TopicInfo
-from telemetry.metrics import configure_metrics
+from telemetry.metrics import Metrics, configure_metrics
 
 TP = TopicPartition("transactions", 0)
 SHARDS = 4
+NOW_MS = 10_000
+STUCK_AFTER_MS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ def decode(values: Sequence[bytes | None], timestamps_ms: NDArray[np.int64]) -> 
     """A value is the hashes of its entities; the record carries the time, which is unique."""
     hashes = np.array([[*(value or b""), 0, 0, 0][:6] for value in values], dtype=np.uint64).reshape(-1, 6)
     records = np.zeros((len(values), 6, 9), dtype=np.int64)
-    records[:, :, 0] = timestamps_ms[:, np.newaxis]
+    records[:, :, 0] = records[:, :, 3] = timestamps_ms[:, np.newaxis]
     return FoldInput(hashes, records, np.zeros(len(values), dtype=np.int64), np.arange(len(values)))
 
 
@@ -51,7 +56,13 @@ class FlakyStore(MemoryHistoryStore):
         super().__init__(StoreLayout(SHARDS, "test"))
         self._random = random
         self.faults = 0.0
+        self.away = False
         self.saved: dict[str, object] = {}
+
+    async def fences(self, source: str) -> NDArray[np.int64]:
+        if self.away:
+            raise StoreUnavailableError("as told")
+        return await super().fences(source)
 
     async def fold(self, batch: FoldBatch) -> None:
         if self._random.random() >= self.faults:
@@ -153,7 +164,19 @@ class Published:
         self.offsets.update(folded.batch.offsets.tolist())
 
 
-def make_service(store: MemoryHistoryStore, published: Published, topic_id: list[str]) -> FoldService:
+class NeverPublished(Published):
+    async def publish(self, folded: FoldedBatch) -> None:
+        await asyncio.Event().wait()
+
+
+def make_service(
+    store: MemoryHistoryStore,
+    published: Published,
+    topic_id: list[str],
+    *,
+    monotonic_ms: Callable[[], int] = lambda: 0,
+    metrics: Metrics | None = None,
+) -> FoldService:
     async def read_topics() -> Mapping[str, TopicInfo]:
         if not topic_id:
             raise BrokersAwayError("no broker answers")
@@ -169,8 +192,10 @@ def make_service(store: MemoryHistoryStore, published: Published, topic_id: list
         read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
-        clock_ms=lambda: 1,
-        metrics=configure_metrics("test", {}),
+        clock_ms=lambda: NOW_MS,
+        progress=ProgressWatch(stuck_after_ms=STUCK_AFTER_MS),
+        monotonic_ms=monotonic_ms,
+        metrics=metrics or configure_metrics("test", {}),
     )
 
 
@@ -271,7 +296,7 @@ async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied(
     await service.handle(batch)
     await service.heartbeat()
     assert (await store.fences("a:0")).tolist() == [2] * SHARDS
-    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [1] * SHARDS
+    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [NOW_MS] * SHARDS
 
 
 async def test_a_topic_made_again_under_its_name_stops_the_worker() -> None:
@@ -282,6 +307,97 @@ async def test_a_topic_made_again_under_its_name_stops_the_worker() -> None:
     topic_id[0] = "b"
     with pytest.raises(TopicReplacedError, match="deleted and created again"):
         await service.heartbeat()
+
+
+async def test_a_publication_that_never_ends_is_a_stuck_partition() -> None:
+    now_ms = [0]
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(
+        FlakyStore(Random(1)), NeverPublished(), ["a"], monotonic_ms=lambda: now_ms[0]
+    )
+    await reader.start()
+    batch = reader.fetch(3)
+    assert batch is not None
+    await service.handle(batch)
+    now_ms[0] = STUCK_AFTER_MS
+    await service.heartbeat()
+    service.watch()
+    now_ms[0] += 1
+    with pytest.raises(
+        StuckPartitionError, match=r"transactions 0 .*fence 2, next to fold 3, next to publish 0, .* 3\)"
+    ):
+        service.watch()
+    await service.revoked([TP])
+    service.watch()
+
+
+async def test_a_worker_that_publishes_is_not_stuck() -> None:
+    now_ms = [0]
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(FlakyStore(Random(1)), Published(), ["a"], monotonic_ms=lambda: now_ms[0])
+    await reader.start()
+    for _ in range(3):
+        now_ms[0] += STUCK_AFTER_MS
+        batch = reader.fetch(1)
+        assert batch is not None
+        await service.handle(batch)
+        while reader.committed != batch.to_offset + 1:  # noqa: ASYNC110 - published in a task
+            await asyncio.sleep(0)
+        service.watch()
+
+
+async def test_a_store_that_is_away_is_waited_for() -> None:
+    now_ms = [0]
+    reader = Reader(make_log(Random(1), 3))
+    store = FlakyStore(Random(1))
+    service = reader.service = make_service(store, Published(), ["a"], monotonic_ms=lambda: now_ms[0])
+    await reader.start()
+    batch = reader.fetch(3)
+    assert batch is not None
+    store.faults = 1.0
+    now_ms[0] += 2 * STUCK_AFTER_MS
+    await service.handle(batch)
+    service.watch()
+    now_ms[0] += 2 * STUCK_AFTER_MS
+    await service.heartbeat()
+    service.watch()
+    store.away = True
+    now_ms[0] += 2 * STUCK_AFTER_MS
+    with pytest.raises(OwnerAwayError):
+        await reader.start()
+    service.watch()
+
+
+async def test_metrics_tell_where_fences_and_events_stand() -> None:
+    exported, now_ms = InMemoryMetricReader(), [0]
+    reader = Reader(make_log(Random(1), 5))
+    service = reader.service = make_service(
+        FlakyStore(Random(1)),
+        Published(),
+        ["a"],
+        monotonic_ms=lambda: now_ms[0],
+        metrics=Metrics(Resource({}), [exported]),
+    )
+    await reader.start()
+    batch = reader.fetch(3)
+    assert batch is not None
+    await service.handle(batch)
+    now_ms[0] = 50
+    await service.heartbeat()
+    service.watch()
+    data = exported.get_metrics_data()
+    assert data is not None
+    found = {
+        metric.name: [(point.value, point.attributes)]
+        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        for point in metric.data.data_points
+        if isinstance(point, NumberDataPoint)
+    }
+    partition = {"topic": "transactions", "partition": "0"}
+    assert found["fraud.consumer.lag"] == [(2, partition)]
+    assert found["fraud.fence.position"] == [(2, partition)]
+    assert found["fraud.fence.age"] == [(0.05, partition)]
+    assert found["fraud.watermark.age"] == [((NOW_MS - 1002) / 1000, {"topic": "transactions"})]
 
 
 async def test_brokers_that_are_away_cost_a_heartbeat_and_a_start_is_asked_for_again() -> None:
@@ -303,4 +419,20 @@ async def test_brokers_that_are_away_cost_a_heartbeat_and_a_start_is_asked_for_a
     assert again is not None
     await service.handle(again)
     await service.heartbeat()
-    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [1] * SHARDS
+    assert (await store.confirmed_at_ms(["a:0"])).tolist() == [NOW_MS] * SHARDS
+
+
+async def test_a_partition_that_is_placed_while_the_logs_are_asked_for_has_its_heartbeat_next_time() -> None:
+    store = FlakyStore(Random(1))
+    reader = Reader(make_log(Random(1), 3))
+    service = reader.service = make_service(store, Published(), ["a"])
+    await reader.start()
+    asked = reader.logs
+
+    async def placed_meanwhile(tps: Collection[TopicPartition]) -> Mapping[TopicPartition, PartitionLog]:
+        service._partitions[TopicPartition("transactions", 1)] = service._partitions[TP]
+        return await asked(tps)
+
+    reader.logs = placed_meanwhile  # type: ignore[method-assign]
+    await service.heartbeat()
+    assert TopicPartition("transactions", 1) in service._partitions

@@ -123,6 +123,13 @@ def test_a_heartbeat_brings_idle_shards_to_the_plan() -> None:
     assert (second.known.tolist(), second.new.tolist()) == ([9, 9], [9, 9])
 
 
+def test_a_heartbeat_that_has_not_left_yet_stays_as_it_was_built() -> None:
+    plan = planned()
+    beat = plan.heartbeat()
+    plan.advance(fences(1), to_offset=9)
+    assert (beat.known.tolist(), beat.new.tolist()) == ([-1, -1], [-1, -1])
+
+
 def test_a_heartbeat_never_takes_a_fence_back() -> None:
     heartbeat = planned(known=(40, 17), committed=50).heartbeat()
     assert (heartbeat.known.tolist(), heartbeat.new.tolist()) == ([40, 17], [40, 17])

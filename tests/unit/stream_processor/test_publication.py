@@ -19,6 +19,7 @@ from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.fold_input import FoldInput
 from stream_processor.fold_service import FoldedBatch
 from stream_processor.publication import BatchPublisher
+from stream_processor.record_batch import TopicPartition
 from stream_processor.scoring_client import ScoringClient
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import configure_metrics
@@ -73,6 +74,7 @@ class Bench:
 
     def __init__(self, contract: ContractSettings, producer: KeepingProducer, scoring: ScoringClient | None) -> None:
         self._exporter = InMemorySpanExporter()
+        self.contacts: list[TopicPartition] = []
         self.publisher = BatchPublisher(
             DeadLetterSender(producer, "dead-letters", contract),
             scoring,
@@ -81,6 +83,7 @@ class Bench:
             metrics=configure_metrics("test", {}),
             group="group",
             span_names={"transactions": "process transactions"},
+            on_contact=self.contacts.append,
         )
 
     def spans(self) -> dict[str, ReadableSpan]:
@@ -126,6 +129,16 @@ async def test_dead_letters_are_acknowledged_before_anything_is_scored(
     assert acknowledged_when_asked == [2]
     [request] = map(ScoreBatchRequest.FromString, scorer.requests)
     assert [item.transaction.SerializeToString() for item in request.items] == [records[1].value, records[3].value]
+
+
+async def test_contact_with_the_scorer_is_told_by_partition(
+    contract: ContractSettings, producer: KeepingProducer, scorer: ScriptedScorer
+) -> None:
+    answers(scorer, [Action.ACTION_APPROVE])
+    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+        bench = Bench(contract, producer, scoring)
+        await bench.publisher.publish(folded(payments([None]), to_score=[0]))
+    assert bench.contacts == [("transactions", 3)]
 
 
 async def test_without_a_scorer_nothing_is_scored(contract: ContractSettings, producer: KeepingProducer) -> None:

@@ -27,6 +27,10 @@ def echo(request: ScoreBatchRequest) -> ScoreBatchResponse:
     )
 
 
+def no_one() -> None:
+    """Is told of contacts."""
+
+
 @pytest.fixture
 async def client(scorer: ScriptedScorer) -> AsyncIterator[ScoringClient]:
     scorer.answer = echo
@@ -39,7 +43,9 @@ async def test_payments_go_in_batches_and_results_come_in_their_order(
 ) -> None:
     payments = [Person().pays(T + number) for number in range(5)]
     traceparents = [b"", b"00-1", b"", b"\xff", b"00-2"]
-    results = await client.score([payment.SerializeToString() for payment in payments], traceparents, BATCH_TRACE)
+    results = await client.score(
+        [payment.SerializeToString() for payment in payments], traceparents, BATCH_TRACE, on_contact=no_one
+    )
     assert [result.decision.transaction_id for result in results] == [payment.transaction_id for payment in payments]
     requests = [ScoreBatchRequest.FromString(request) for request in scorer.requests]
     assert [len(request.items) for request in requests] == [2, 2, 1]
@@ -50,7 +56,7 @@ async def test_payments_go_in_batches_and_results_come_in_their_order(
 
 
 async def test_nothing_to_score_is_no_call(client: ScoringClient, scorer: ScriptedScorer) -> None:
-    assert await client.score([], [], BATCH_TRACE) == []
+    assert await client.score([], [], BATCH_TRACE, on_contact=no_one) == []
     assert not scorer.requests
 
 
@@ -70,7 +76,7 @@ async def test_failures_that_pass_are_tried_again_with_the_same_call_and_told_on
     scorer.failures = [*PASSING[:3]]
     payment = Person().pays(T)
     with capture_logs() as logs:
-        [result] = await client.score([payment.SerializeToString()], [b""], BATCH_TRACE)
+        [result] = await client.score([payment.SerializeToString()], [b""], BATCH_TRACE, on_contact=no_one)
     assert result.decision.transaction_id == payment.transaction_id
     assert len(scorer.requests) == 4
     assert len(set(scorer.requests)) == 1
@@ -80,13 +86,28 @@ async def test_failures_that_pass_are_tried_again_with_the_same_call_and_told_on
 @pytest.mark.parametrize("code", PASSING[3:])
 async def test_other_failures_that_pass(client: ScoringClient, scorer: ScriptedScorer, code: grpc.StatusCode) -> None:
     scorer.failures = [code]
-    assert len(await client.score([Person().pays(T).SerializeToString()], [b""], BATCH_TRACE)) == 1
+    assert len(await client.score([Person().pays(T).SerializeToString()], [b""], BATCH_TRACE, on_contact=no_one)) == 1
+
+
+async def test_what_is_told_of_as_contact_is_an_answer_or_an_outage_but_no_silence(
+    client: ScoringClient, scorer: ScriptedScorer
+) -> None:
+    payments = [Person().pays(T + number).SerializeToString() for number in range(3)]
+    told: list[int] = []  # the calls made before each
+    scorer.failures = [
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ]
+    await client.score(payments, [b""] * 3, BATCH_TRACE, on_contact=lambda: told.append(len(scorer.requests)))
+    assert told == [2, 4, 5, 6]
 
 
 async def test_a_call_that_is_refused_is_not_tried_again(client: ScoringClient, scorer: ScriptedScorer) -> None:
     scorer.failures = [grpc.StatusCode.INVALID_ARGUMENT]
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await client.score([b"\xff"], [b""], BATCH_TRACE)
+        await client.score([b"\xff"], [b""], BATCH_TRACE, on_contact=no_one)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len(scorer.requests) == 1
 
@@ -94,7 +115,9 @@ async def test_a_call_that_is_refused_is_not_tried_again(client: ScoringClient, 
 async def test_a_scorer_that_is_not_there_yet_is_waited_for() -> None:
     late = ScriptedScorer(echo)  # its port is bound, and nobody serves it
     async with ScoringClient(late.address, batch_size=2) as client:
-        asking = asyncio.create_task(client.score([Person().pays(T).SerializeToString()], [b""], BATCH_TRACE))
+        asking = asyncio.create_task(
+            client.score([Person().pays(T).SerializeToString()], [b""], BATCH_TRACE, on_contact=no_one)
+        )
         done, _ = await asyncio.wait([asking], timeout=0.2)
         assert not done
         await late.start()

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from feature_service.contract_settings import ContractSettings
+from feature_service.money import RateTableError
+from feature_service.settings import StoreSettings
 from stream_processor.settings import KafkaSettings, StreamProcessorSettings
+from stream_processor.worker import Worker
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +82,13 @@ def test_a_worker_that_cannot_start_says_why_in_one_line_and_exits_with_2(
     found = json.loads(line)
     assert (found["event"], found["level"], found["kind"]) == ("cannot go on", "critical", kind)
     assert says in found["error"]
+
+
+def test_what_decodes_is_made_before_the_worker_joins_its_group(tmp_path: Path) -> None:
+    # Compiling it may take longer than a group waits for start positions; here making it fails.
+    key, rates = tmp_path / "key", tmp_path / "rates.csv"
+    key.write_text("00" * 16)
+    rates.write_text("currency,from_date,rate\nEUR,1999-01-01,1\nUSD,2020-01-01,1000000\n")
+    kafka, contract = KafkaSettings(), ContractSettings(id_hash_key_file=key, rates_file=rates)
+    with pytest.raises(RateTableError, match="a rate is so large"):
+        Worker(StreamProcessorSettings(), kafka, StoreSettings(), contract)

@@ -20,9 +20,12 @@ class SlotMove:
         assert self.source.ask("MIGRATE", HOST, self.target.port, key, 0, 5_000) == b"OK"
 
     def rest(self) -> None:
-        for key in self.source.ask("CLUSTER GETKEYSINSLOT", self.slot, 1_000):
-            self.key(key)
+        # In turns: what is not moved when the slot is would be lost, a fence perhaps.
+        while keys := self.source.ask("CLUSTER GETKEYSINSLOT", self.slot, 1_000):
+            for key in keys:
+                self.key(key)
 
     def finish(self) -> None:
+        assert not self.source.ask("CLUSTER COUNTKEYSINSLOT", self.slot)
         for master in (self.target, *self.cluster.masters()):
             master.ask("CLUSTER SETSLOT", self.slot, "NODE", self._ids[self.target])
