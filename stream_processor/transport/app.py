@@ -96,8 +96,14 @@ def batch_agent(app: BatchApp, topic: str, handler: BatchHandler) -> None:
 
 
 def run(app: BatchApp) -> NoReturn:
-    """Run the worker until a signal ends it (exit 0, with what is in flight finished) or a failure (exit non-zero)."""
-    _Worker(app).execute_from_commandline()
+    """Run the worker until a signal ends it (exit 0, with what is in flight finished) or a failure, which is raised."""
+    worker = _Worker(app)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit:  # which Faust makes of any failure, so that nobody could tell one from another
+        if worker.crash_reason is not None:
+            raise worker.crash_reason from None
+        raise
     raise AssertionError("Faust's worker ends the process")
 
 
