@@ -13,6 +13,7 @@ from fraudctl.commands import (
     demo,
     events,
     features,
+    forget,
     models,
     repair,
     scoring,
@@ -45,6 +46,7 @@ app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
 app.command()(backfill.backfill)
 app.command()(backfill.drop_generation)
+app.command()(forget.forget)
 app.command()(configuration.configuration)
 
 

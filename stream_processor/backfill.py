@@ -13,6 +13,7 @@ from feature_service.settings import StoreSettings, make_redis_store
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.durability import save
 from feature_service.stores.generations import redis_client
+from stream_processor.erasures import apply, registered
 from stream_processor.errors import LogGapError
 from stream_processor.file_source import FileInput, FileSurvey, survey
 from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
@@ -71,6 +72,7 @@ async def backfill(
     transactions = DecodeTransactions(TransactionDecoder(contract, rates, id_key))
     labels = DecodeLabels(LabelDecoder(contract, id_key))
     sources = await _sources(connection, topics)
+    await registered(connection, processor.erasures_topic)  # fails before hours of work where it cannot be read
     decoders: Mapping[TopicPartition, RecordDecoder] = {
         tp: transactions if tp.topic == processor.transactions_topic else labels for tp in sources
     }
@@ -96,8 +98,10 @@ async def backfill(
             await check_coverage(reader)  # the log may have lost more meanwhile
             report.log_records = await builder.fold_log(reader, decoders, sources, on_step("folding the log"))
             starts = await reader.starts(list(sources))
+        erasures = await registered(connection, processor.erasures_topic)  # now: somebody may have been forgotten
         on_step("waiting until Redis has saved it")
         async with redis_client(store_settings.redis_url, timeout_ms=store_settings.redis_timeout_ms) as client:
+            await apply(client, erasures, [store.layout])
             await save(client)
         await builder.verify()
     report.given_up = await give_up_lost_records(connection, processor.consumer_group, starts)

@@ -39,6 +39,7 @@ COMMAND = (sys.executable, "-c", "from fraudctl.main import main; main()")
 class World:
     run: ParityRun
     dead_letters: str
+    erasures: str
     ends: dict[TopicPartition, int]
 
     @property
@@ -46,7 +47,11 @@ class World:
         return KafkaConnection(bootstrap_servers=(self.run.kafka_bootstrap,))
 
     def environment(self, generation: int) -> dict[str, str]:
-        own = {"FRAUD_GENERATION": str(generation), "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters}
+        own = {
+            "FRAUD_GENERATION": str(generation),
+            "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
+            "FRAUD_ERASURES_TOPIC": self.erasures,
+        }
         return {**self.run.worker_environment, **own}
 
     def worker(self, generation: int) -> "AbstractContextManager[list[subprocess.Popen[bytes]]]":
@@ -132,9 +137,9 @@ async def world(
     key_file = tmp_path / "id_hash_key"
     key_file.write_text("000102030405060708090a0b0c0d0e0f")
     topics = (topic_name("transactions"), topic_name("labels"))
-    dead_letters = topic_name("dead-letters")
+    dead_letters, erasures = topic_name("dead-letters"), topic_name("erasures")
     specs = [TopicSpec(name, partitions=PARTITIONS) for name in topics]
-    await ensure_topics(kafka_bootstrap, [*specs, TopicSpec(dead_letters)])
+    await ensure_topics(kafka_bootstrap, [*specs, TopicSpec(dead_letters), TopicSpec(erasures)])
     run = ParityRun(
         kafka_bootstrap=kafka_bootstrap,
         redis_url=redis_url,
@@ -142,7 +147,7 @@ async def world(
         logs=tmp_path,
         topics=topics,
     )
-    return World(run, dead_letters, {})
+    return World(run, dead_letters, erasures, {})
 
 
 SIMULATED = SimulatorSettings(seed=5, days=5, customers=300, terminals=150, label_delay_median_days=1.0)
@@ -264,3 +269,50 @@ async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: World) -
     assert code == 0, output
     assert not world.histories(1)
     assert world.histories(2) == built
+
+
+async def test_who_was_forgotten_stays_forgotten(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "payments.parquet"
+    events = days(0, 2)
+    mapping = write_payments(file, payments(events))
+    customer = payments(events)[0].customer_id
+    arguments = ("backfill", "--input", str(file), "--mapping", str(mapping), "--generation")
+    assert (await world.command(*arguments, "2"))[0] == 0
+    known = world.histories(2).keys()
+
+    code, output = await world.command("forget", f"customer:{customer}")
+    assert code == 0, output
+    assert "generation 2:" in output
+    assert customer not in output
+    [forgotten] = known - world.histories(2).keys()
+    assert b":c:" in forgotten
+    code, output = await world.command("forget", f"customer:{customer}")
+    assert (code, output) == (0, "generation 2: 0 records deleted, 0 later ones kept\n")
+
+    assert (await world.command(*arguments, "3"))[0] == 0
+    assert world.histories(3).keys() == world.histories(2).keys(), "a new backfill brings nothing back"
+
+    with redis.Redis.from_url(world.run.redis_url) as client:  # as a restored backup would
+        shard = forgotten.partition(b"}")[0]
+        other = next(key for key in world.histories(2) if key.startswith(shard + b"}:c:"))
+        client.copy(b"g2:" + other, b"g2:" + forgotten)
+    assert forgotten in world.histories(2)
+    code, output = await world.command("forget", "--again")
+    assert code == 0, output
+    assert forgotten not in world.histories(2)
+    assert world.histories(2).keys() == world.histories(3).keys()
+
+
+@pytest.mark.parametrize(
+    ("entity", "words"),
+    [
+        ("card:4111111111111111", "the id is a card number"),
+        ("person:P1", "one of: customer, card, merchant, terminal, device, ip"),
+        ("4111111111111111", "give ENTITY:ID"),
+    ],
+)
+async def test_what_names_nobody_is_refused_and_not_repeated(world: World, entity: str, words: str) -> None:
+    code, output = await world.command("forget", entity)
+    assert code == 2
+    assert words in output
+    assert entity.rpartition(":")[2] not in output
