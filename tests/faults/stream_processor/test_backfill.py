@@ -1,171 +1,18 @@
 """Histories built anew beside the live ones: from files where the log has lost its start, and from the log."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from fraud.v1.transaction_pb2 import Transaction
 
-from feature_service.events import Event, in_time_order
-from feature_service.settings import StoreSettings, make_redis_store
-from fraudctl.cluster.topics import TopicSpec, ensure_topics
-from loadtests.definition_skew import Skew, compare_rows
-from loadtests.replay_parity import ParityRun, make_sides
-from loadtests.workers import running_workers
-from stream_processor.barrier import wait_until_folded
-from stream_processor.dead_letters import dead_letter_consumer, read_dead_letters
-from stream_processor.kafka_connection import KafkaConnection
-from stream_processor.publish import EventPublisher
-from stream_processor.record_batch import TopicPartition
-from stream_processor.topic_ids import kafka_client, topic_ids
+from feature_service.events import Event
+from tests.faults.stream_processor.operated_world import TIMEOUT_S, OperatedWorld, days, payments
 from tests.payment_files import write_payments
-from training.simulator import SimulatorSettings, simulate_batches
-
-PARTITIONS = 2
-TIMEOUT_S = 60.0
-COMMAND = (sys.executable, "-c", "from fraudctl.main import main; main()")
 
 
-@dataclass(slots=True)
-class World:
-    run: ParityRun
-    dead_letters: str
-    erasures: str
-    ends: dict[TopicPartition, int]
-
-    @property
-    def connection(self) -> KafkaConnection:
-        return KafkaConnection(bootstrap_servers=(self.run.kafka_bootstrap,))
-
-    def environment(self, generation: int) -> dict[str, str]:
-        own = {
-            "FRAUD_GENERATION": str(generation),
-            "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
-            "FRAUD_ERASURES_TOPIC": self.erasures,
-        }
-        return {**self.run.worker_environment, **own}
-
-    def worker(self, generation: int) -> "AbstractContextManager[list[subprocess.Popen[bytes]]]":
-        logs = self.run.logs / f"worker-{generation}"
-        logs.mkdir(exist_ok=True)
-        return running_workers(1, self.environment(generation), logs)
-
-    def start_command(
-        self, *arguments: str, generation: int = 1, max_batch_records: int = 2_000
-    ) -> "subprocess.Popen[str]":
-        environment = {**os.environ, **self.environment(generation), "COLUMNS": "200"}
-        environment["FRAUD_MAX_BATCH_RECORDS"] = str(max_batch_records)
-        return subprocess.Popen(
-            [*COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-
-    async def command(self, *arguments: str, generation: int = 1) -> tuple[int, str]:
-        """Exit code and output."""
-        process = self.start_command(*arguments, generation=generation)
-        output, _ = await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
-        return process.returncode, output
-
-    async def publish(self, events: Iterable[Event]) -> None:
-        topics = self.run.topics
-        async with EventPublisher(self.connection, transactions_topic=topics[0], labels_topic=topics[1]) as publisher:
-            self.ends |= (await publisher.publish(events)).next_offsets
-
-    async def feed(self, events: Sequence[Event], hurry: asyncio.Event) -> int:
-        """Publish a few at a time until told to hurry, then the rest; returns how many that rest was."""
-        left = list(events)
-        while left and not hurry.is_set():
-            await self.publish(left[:5])
-            del left[:5]
-            await asyncio.sleep(0.1)
-        await self.publish(left)
-        return len(left)
-
-    async def until_folded(self, generation: int) -> None:
-        settings = StoreSettings(redis_url=self.run.redis_url, generation=generation)
-        contract = self.run.contract
-        async with (
-            make_redis_store(settings, contract, contract.read_id_key()) as store,
-            kafka_client(self.connection) as client,
-        ):
-            ids = await topic_ids(client, self.run.topics)
-            sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in self.ends.items()}
-            await wait_until_folded(store, sources, timeout_s=TIMEOUT_S)
-
-    async def lose_log_before(self, offsets: dict[TopicPartition, int]) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.run.kafka_bootstrap)
-        await admin.start()
-        try:
-            await admin.delete_records({tp: RecordsToDelete(before_offset=offset) for tp, offset in offsets.items()})
-        finally:
-            await admin.close()
-
-    async def count_dead_letters(self) -> int:
-        async with dead_letter_consumer(self.connection, self.dead_letters) as consumer:
-            return sum([1 async for _ in read_dead_letters(consumer)])
-
-    async def skew(self, generation: int) -> Skew:
-        """Of every authorisation there is, as of its own time."""
-        skew = Skew()
-        sides = make_sides(self.run, BATCHES, generation=generation)
-        settings = StoreSettings(redis_url=self.run.redis_url, generation=generation)
-        contract = self.run.contract
-        async with make_redis_store(settings, contract, contract.read_id_key()) as store:
-            await compare_rows(store, sides.events.rows, online=sides.online, offline=sides.offline, skew=skew)
-        return skew
-
-    def histories(self, generation: int) -> dict[bytes, bytes | None]:
-        """By key, without the generation."""
-        with redis.Redis.from_url(self.run.redis_url) as client:
-            keys = list(client.scan_iter(b"g%d:{*}:[ckmtdi]:*" % generation, count=10_000))
-            found: Sequence[bytes | None] = client.mget(keys) if keys else []
-        return {key.partition(b":")[2]: value for key, value in zip(keys, found, strict=True)}
-
-
-@pytest.fixture
-async def world(
-    kafka_bootstrap: str, redis_url: str, redis_client: redis.Redis, topic_name: Callable[[str], str], tmp_path: Path
-) -> World:
-    key_file = tmp_path / "id_hash_key"
-    key_file.write_text("000102030405060708090a0b0c0d0e0f")
-    topics = (topic_name("transactions"), topic_name("labels"))
-    dead_letters, erasures = topic_name("dead-letters"), topic_name("erasures")
-    specs = [TopicSpec(name, partitions=PARTITIONS) for name in topics]
-    await ensure_topics(kafka_bootstrap, [*specs, TopicSpec(dead_letters), TopicSpec(erasures)])
-    run = ParityRun(
-        kafka_bootstrap=kafka_bootstrap,
-        redis_url=redis_url,
-        id_hash_key_file=key_file,
-        logs=tmp_path,
-        topics=topics,
-    )
-    return World(run, dead_letters, erasures, {})
-
-
-SIMULATED = SimulatorSettings(seed=5, days=5, customers=300, terminals=150, label_delay_median_days=1.0)
-BATCHES = list(simulate_batches(SIMULATED))
-EVENTS = list(in_time_order([(batch.events(), 0) for batch in BATCHES]))
-
-
-def days(first: int, last: int) -> list[Event]:
-    """What is sent from the first day to the last, inclusive. Refunds and labels come on later days than payments."""
-    start_ms, end_ms = SIMULATED.day_start_ms(first), SIMULATED.day_start_ms(last + 1)
-    return [event for event in EVENTS if start_ms <= event.timestamp_ms < end_ms]
-
-
-def payments(events: Iterable[Event]) -> list[Transaction]:
-    return [Transaction.FromString(event.value) for event in events if event.topic == "transactions"]
-
-
-async def test_the_way_out_when_the_log_has_lost_what_was_not_folded(world: World, tmp_path: Path) -> None:
+async def test_the_way_out_when_the_log_has_lost_what_was_not_folded(world: OperatedWorld, tmp_path: Path) -> None:
     with world.worker(1):
         await world.publish(days(0, 1))
         await world.until_folded(1)
@@ -201,7 +48,7 @@ async def test_the_way_out_when_the_log_has_lost_what_was_not_folded(world: Worl
     assert skew.mismatched_values == 0, "\n".join(skew.examples)
 
 
-async def test_files_that_end_before_the_log_begins_are_refused(world: World, tmp_path: Path) -> None:
+async def test_files_that_end_before_the_log_begins_are_refused(world: OperatedWorld, tmp_path: Path) -> None:
     await world.publish(days(0, 2))
     late_starts = {tp: end - 20 for tp, end in world.ends.items() if tp.topic == world.run.topics[0]}
     await world.lose_log_before(late_starts)
@@ -222,7 +69,7 @@ async def test_files_that_end_before_the_log_begins_are_refused(world: World, tm
     assert world.histories(2)
 
 
-async def test_a_backfill_that_is_killed_goes_on_where_it_stopped(world: World, tmp_path: Path) -> None:
+async def test_a_backfill_that_is_killed_goes_on_where_it_stopped(world: OperatedWorld, tmp_path: Path) -> None:
     file = tmp_path / "payments.parquet"
     mapping = write_payments(file, payments(days(0, 4)))
     arguments = ("backfill", "--input", str(file), "--mapping", str(mapping), "--generation")
@@ -241,7 +88,7 @@ async def test_a_backfill_that_is_killed_goes_on_where_it_stopped(world: World, 
     assert world.histories(2) == world.histories(3)
 
 
-async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: World) -> None:
+async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: OperatedWorld) -> None:
     await world.publish([*days(0, 1), Event("transactions", 1_735_689_600_000, b"k", b"broken")])
     with world.worker(1):
         backfilled = asyncio.Event()
@@ -271,7 +118,7 @@ async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: World) -
     assert world.histories(2) == built
 
 
-async def test_who_was_forgotten_stays_forgotten(world: World, tmp_path: Path) -> None:
+async def test_who_was_forgotten_stays_forgotten(world: OperatedWorld, tmp_path: Path) -> None:
     file = tmp_path / "payments.parquet"
     events = days(0, 2)
     mapping = write_payments(file, payments(events))
@@ -311,7 +158,7 @@ async def test_who_was_forgotten_stays_forgotten(world: World, tmp_path: Path) -
         ("4111111111111111", "give ENTITY:ID"),
     ],
 )
-async def test_what_names_nobody_is_refused_and_not_repeated(world: World, entity: str, words: str) -> None:
+async def test_what_names_nobody_is_refused_and_not_repeated(world: OperatedWorld, entity: str, words: str) -> None:
     code, output = await world.command("forget", entity)
     assert code == 2
     assert words in output
