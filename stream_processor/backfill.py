@@ -64,7 +64,7 @@ async def backfill(
     """
     begun_s = time.monotonic()
     report = BackfillReport()
-    on_step("reading the files")
+    on_step("looking at the files and the log")
     surveys = [survey(file) for file in order.files]
     topics = (processor.transactions_topic, processor.labels_topic)
     id_key = contract.read_id_key()

@@ -79,7 +79,7 @@ def backfill(
 
 def _run(order: "BackfillOrder", wanted: "StoreSettings") -> "BackfillReport":
     from aiokafka.errors import KafkaError
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from feature_service.contract_settings import ContractSettings
     from feature_service.errors import StoreUnavailableError
@@ -87,18 +87,18 @@ def _run(order: "BackfillOrder", wanted: "StoreSettings") -> "BackfillReport":
     from stream_processor.history_builder import OnProgress
     from stream_processor.settings import KafkaSettings, StreamProcessorSettings
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeElapsedColumn()) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn())
+    with Progress(*columns) as progress:
 
         def on_step(step: str) -> OnProgress:
             for earlier in progress.task_ids:
                 progress.stop_task(earlier)
-            task = progress.add_task(step, total=None, rate="")
+            task = progress.add_task(step, total=None, count="")
             begun_s = time.monotonic()
 
             def on_progress(done: int, total: int) -> None:
-                rate = f"{done / (time.monotonic() - begun_s):,.0f}/s"
-                progress.update(task, completed=done, total=total, rate=rate)
+                count = f"{done:,} of {total:,}, {done / (time.monotonic() - begun_s):,.0f}/s"
+                progress.update(task, completed=done, total=total, count=count)
 
             return on_progress
 
