@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aiokafka import AIOKafkaConsumer
+import aiokafka
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
 
 from stream_processor.errors import BackfillConflictError
@@ -21,7 +21,7 @@ async def give_up_lost_records(
 
     Raises: BackfillConflictError where workers of the group run; aiokafka's KafkaError.
     """
-    consumer = AIOKafkaConsumer(**connection.client_arguments(), group_id=group, enable_auto_commit=False)
+    consumer = aiokafka.AIOKafkaConsumer(**connection.client_arguments(), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(list(starts))
@@ -32,7 +32,7 @@ async def give_up_lost_records(
             if committed[tp] is not None and committed[tp] < start
         }
         if lost:
-            await consumer.commit({tp: starts[tp] for tp in lost})
+            await consumer.commit({aiokafka.TopicPartition(*tp): starts[tp] for tp in lost})
     except _GROUP_IS_ACTIVE as error:
         raise BackfillConflictError(
             f"workers of the group {group} run, though the log starts after what they have acknowledged: stop them, "
