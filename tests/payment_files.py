@@ -1,6 +1,6 @@
 """Payments as files that hold all of them: read back, they are the same messages."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,23 @@ _AS_THEY_ARE = (
     "card_country",
     "mcc",
 )
-_OTHERS = ("kind", "channel", "outcome", "event_time", "amount", "latitude", "longitude", "utc_offset_minutes")
+_OTHERS = (
+    "kind",
+    "channel",
+    "outcome",
+    "event_time",
+    "amount",
+    "latitude",
+    "longitude",
+    "utc_offset_minutes",
+    "is_fraud",
+)
 
 
-def write_payments(path: Path, payments: Iterable[Transaction]) -> Path:
-    """A parquet file, a row for each; returns the mapping to read it with."""
-    parquet.write_table(pa.Table.from_pylist([_row(payment) for payment in payments]), path)
+def write_payments(path: Path, payments: Iterable[Transaction], *, frauds: Collection[str] = ()) -> Path:
+    """A parquet file, a row for each, `frauds` (transaction ids) marked; returns the mapping to read it with."""
+    rows = [{**_row(payment), "is_fraud": payment.transaction_id in frauds} for payment in payments]
+    parquet.write_table(pa.Table.from_pylist(rows), path)
     mapping = path.with_suffix(".toml")
     columns = "".join(f'{name} = "{name}"\n' for name in (*_AS_THEY_ARE, *_OTHERS))
     mapping.write_text(f'time_unit = "epoch_ms"\namount_unit = "minor"\n[columns]\n{columns}')

@@ -12,7 +12,7 @@ import redis
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from fraud.v1.transaction_pb2 import Transaction
 
-from feature_service.events import Event, in_time_order
+from feature_service.events import Event, EventBatch, in_time_order
 from feature_service.settings import StoreSettings, make_redis_store
 from loadtests.definition_skew import Skew, compare_rows
 from loadtests.replay_parity import ParityRun, make_sides
@@ -122,14 +122,15 @@ class OperatedWorld:
         async with dead_letter_consumer(self.connection, self.dead_letters) as consumer:
             return sum([1 async for _ in read_dead_letters(consumer)])
 
-    async def skew(self, generation: int) -> Skew:
-        """Of every authorisation there is, as of its own time."""
+    async def skew(self, generation: int, batches: Sequence[EventBatch] = BATCHES, *, from_ms: int = 0) -> Skew:
+        """Of every authorisation from a time on, as of its own time."""
         skew = Skew()
-        sides = make_sides(self.run, BATCHES, generation=generation)
+        sides = make_sides(self.run, batches, generation=generation)
+        rows = sides.events.rows[sides.events.rows["event_time_ms"] >= from_ms]
         settings = StoreSettings(redis_url=self.run.redis_url, generation=generation)
         contract = self.run.contract
         async with make_redis_store(settings, contract, contract.read_id_key()) as store:
-            await compare_rows(store, sides.events.rows, online=sides.online, offline=sides.offline, skew=skew)
+            await compare_rows(store, rows, online=sides.online, offline=sides.offline, skew=skew)
         return skew
 
     def histories(self, generation: int) -> dict[bytes, bytes | None]:

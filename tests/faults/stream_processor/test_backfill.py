@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from feature_service.catalogue.definitions import DAY_MS
 from feature_service.events import Event
+from feature_service.files import load_mapping, read_batches
 from tests.faults.stream_processor.operated_world import TIMEOUT_S, OperatedWorld, days, payments
 from tests.payment_files import write_payments
+from training.simulator import SimulatorSettings, simulate_batches
 
 
 async def test_the_way_out_when_the_log_has_lost_what_was_not_folded(world: OperatedWorld, tmp_path: Path) -> None:
@@ -86,6 +89,23 @@ async def test_a_backfill_that_is_killed_goes_on_where_it_stopped(world: Operate
 
     assert 100 <= len(half_way) < len(world.histories(3)) / 2, "it was half-way"
     assert world.histories(2) == world.histories(3)
+
+
+async def test_a_file_gives_the_features_that_offline_computes_from_it(world: OperatedWorld, tmp_path: Path) -> None:
+    settings = SimulatorSettings(seed=6, days=20, customers=60, terminals=15)
+    sent = [event for batch in simulate_batches(settings) for event in batch.transactions.events("transactions")]
+    of_days = [event for event in sent if event.timestamp_ms < settings.day_start_ms(settings.days)]
+    file = tmp_path / "payments.parquet"
+    frauds = {payment.transaction_id for payment in payments(of_days)[::20]}
+    mapping = write_payments(file, payments(of_days), frauds=frauds)
+
+    delay = ("--label-delay-days", "2")
+    code, output = await world.command("backfill", "--input", str(file), "--mapping", str(mapping), *delay)
+    assert code == 0, output
+    batches = list(read_batches(file, load_mapping(mapping), label_delay_ms=2 * DAY_MS))
+    skew = await world.skew(2, batches, from_ms=settings.day_start_ms(settings.days - 6))
+    assert skew.rows > 500
+    assert skew.mismatched_values == 0, "\n".join(skew.examples)
 
 
 async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: OperatedWorld) -> None:
