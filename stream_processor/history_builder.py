@@ -68,7 +68,7 @@ class HistoryBuilder:
     ) -> int:
         """Fold until less than a batch is left, which a worker does at its start; returns how many records that were.
 
-        Raises: FenceBelowLogError, FetchPositionError where the log has lost what comes next; BackfillConflictError,
+        Raises: LogGapError, FetchPositionError where the log has lost what comes next; BackfillConflictError,
         StoreError, StoreUnavailableError; aiokafka's KafkaError.
         """
         tps = list(sources)

@@ -6,7 +6,13 @@ from numpy.typing import NDArray
 from feature_service.errors import FenceMismatchError
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import FoldBatch, plan_fold, plan_heartbeat
-from stream_processor.errors import BackfillConflictError, BackfillLostError
+from stream_processor.errors import (
+    BackfillConflictError,
+    BackfillLostError,
+    FenceBelowLogError,
+    HistoryMissingError,
+    LogGapError,
+)
 from stream_processor.fold_input import FoldInput
 from stream_processor.partition_plan import NOTHING_APPLIED, PartitionPlan, Verdict
 from stream_processor.record_batch import PartitionLog
@@ -26,18 +32,24 @@ class SourceFold:
     async def begin(cls, store: HistoryStore, source: str, *, start_offset: int, end_offset: int) -> "SourceFold":
         """Where its fences are, or where its log starts if nothing was applied yet; then all fences stand there.
 
-        Raises: FenceBelowLogError, FenceAheadOfLogError, HistoryMissingError as `PartitionPlan.start`; StoreError.
+        Raises: LogGapError where the log has lost what comes next; FenceAheadOfLogError; StoreError.
         """
         fences = await store.fences(source)
         applied = fences[fences != NOTHING_APPLIED]
-        plan = PartitionPlan.start(
-            epoch=_EPOCH,
-            fences=fences,
-            # Nothing will be published, so nothing waits for its acknowledgement.
-            log=PartitionLog(start_offset, end_offset, committed=end_offset),
-            # Some shards may stand at the start already: a beginning that broke off.
-            initialise=bool((applied == start_offset - 1).all()),
-        )
+        try:
+            plan = PartitionPlan.start(
+                epoch=_EPOCH,
+                fences=fences,
+                # Nothing will be published, so nothing waits for its acknowledgement.
+                log=PartitionLog(start_offset, end_offset, committed=end_offset),
+                # Some shards may stand at the start already: a beginning that broke off.
+                initialise=bool((applied == start_offset - 1).all()),
+            )
+        except (FenceBelowLogError, HistoryMissingError) as error:
+            raise LogGapError(
+                f"{source} has lost records since this generation was begun, at offset {start_offset} now: build "
+                "another one, with --generation"
+            ) from error
         fold = cls(store, source, plan)
         await fold.move_fences()
         return fold
