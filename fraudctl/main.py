@@ -5,7 +5,19 @@ import sys
 import typer
 
 from feature_service.errors import FeatureError
-from fraudctl.commands import cluster, configuration, dead_letters, demo, events, features, models, repair, scoring
+from fraudctl.commands import (
+    backfill,
+    cluster,
+    configuration,
+    dead_letters,
+    demo,
+    events,
+    features,
+    forget,
+    models,
+    repair,
+    scoring,
+)
 from fraudctl.errors import UserError
 from scorer.errors import ScorerError
 from stream_processor.errors import StreamProcessorError
@@ -32,6 +44,9 @@ app.command()(scoring.score)
 app.add_typer(features.app, name="features")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
+app.command()(backfill.backfill)
+app.command()(backfill.drop_generation)
+app.command()(forget.forget)
 app.command()(configuration.configuration)
 
 

@@ -20,6 +20,7 @@ from feature_service.offline.features import OfflineFeatures
 from feature_service.online import OnlineFeatures
 from feature_service.records import Kind
 from feature_service.settings import StoreSettings, make_redis_store
+from feature_service.stores.base import HistoryReader
 from feature_service.stores.redis_store import RedisHistoryStore
 from stream_processor.barrier import wait_until_folded
 from stream_processor.kafka_connection import KafkaConnection
@@ -121,23 +122,34 @@ async def measure(
             ends |= (await publisher.publish(stretch.events)).next_offsets
             sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
             await _wait_until_folded(store, sources)
-            rows = events.rows[stretch.rows]
-            rows = rows[rows["kind"] == Kind.AUTHORISATION]
-            expected = {view: offline[view].of(rows) for view in online}
-            skew.rows += rows.shape[0]
-            for first in range(0, rows.shape[0], _READ_ROWS):
-                part = slice(first, first + _READ_ROWS)
-                histories: dict[tuple[bytes, ...], list[bytes | None]] = {}  # views mostly need the same
-                for view, features in online.items():
-                    keys = features.keys(rows[part])
-                    if tuple(keys.keys) not in histories:
-                        histories[tuple(keys.keys)] = await store.read(keys.keys)
-                    found = features.vectors(rows[part], keys, histories[tuple(keys.keys)])
-                    assert not found.statuses.any(), "a stretch is longer than what histories keep"
-                    _compare(view, features.plan.names, found.values, expected[view][part], skew)
+            await compare_rows(store, events.rows[stretch.rows], online=online, offline=offline, skew=skew)
             done += len(stretch.rows)
             on_progress(done)
     return skew
+
+
+async def compare_rows(
+    store: HistoryReader,
+    rows: NDArray[np.void],
+    *,
+    online: Mapping[str, OnlineFeatures],
+    offline: Mapping[str, OfflineFeatures],
+    skew: Skew,
+) -> None:
+    """Add to `skew` what the features of the authorisations among `rows` are in the store now, against offline."""
+    rows = rows[rows["kind"] == Kind.AUTHORISATION]
+    expected = {view: offline[view].of(rows) for view in online}
+    skew.rows += rows.shape[0]
+    for first in range(0, rows.shape[0], _READ_ROWS):
+        part = slice(first, first + _READ_ROWS)
+        histories: dict[tuple[bytes, ...], list[bytes | None]] = {}  # views mostly need the same
+        for view, features in online.items():
+            keys = features.keys(rows[part])
+            if tuple(keys.keys) not in histories:
+                histories[tuple(keys.keys)] = await store.read(keys.keys)
+            found = features.vectors(rows[part], keys, histories[tuple(keys.keys)])
+            assert not found.statuses.any(), "a stretch is longer than what histories keep"
+            _compare(view, features.plan.names, found.values, expected[view][part], skew)
 
 
 async def _wait_until_folded(store: RedisHistoryStore, ends: Mapping[str, int]) -> None:

@@ -10,8 +10,9 @@ from feature_service.decoding import TransactionDecoder
 from feature_service.events import EventBatch
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable, currency_exponents
-from feature_service.offline.dataset import decode_events
+from feature_service.offline.dataset import DecodedEvents, decode_events
 from feature_service.offline.features import OfflineFeatures
+from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.settings import StoreSettings, make_online_features, store_layout
 from loadtests.definition_skew import Disorder, Skew, measure
@@ -34,6 +35,10 @@ class ParityRun:
     disorder: Disorder = field(default_factory=Disorder)
 
     @property
+    def contract(self) -> ContractSettings:
+        return ContractSettings(id_hash_key_file=self.id_hash_key_file)
+
+    @property
     def worker_environment(self) -> Mapping[str, str]:
         return {
             "FRAUD_KAFKA_BOOTSTRAP": self.kafka_bootstrap,
@@ -45,6 +50,15 @@ class ParityRun:
             "FRAUD_MAX_BATCH_RECORDS": str(self.max_batch_records),
             "FRAUD_SCORE_STREAM": "false",
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """A data set, and the two ways to its features, by view."""
+
+    events: DecodedEvents
+    online: Mapping[str, OnlineFeatures]
+    offline: Mapping[str, OfflineFeatures]
 
 
 async def run_parity(
@@ -59,27 +73,36 @@ async def compare(
     run: ParityRun, batches: Sequence[EventBatch], on_progress: Callable[[int], None] = lambda _: None
 ) -> Skew:
     """The same, with workers that the caller has started. Raises: TimeoutError."""
-    contract = ContractSettings(id_hash_key_file=run.id_hash_key_file)
-    store_settings = StoreSettings(redis_url=run.redis_url)
+    sides = make_sides(run, batches)
+    return await measure(
+        sides.events,
+        batches,
+        online=sides.online,
+        offline=sides.offline,
+        connection=KafkaConnection(bootstrap_servers=(run.kafka_bootstrap,)),
+        store_settings=StoreSettings(redis_url=run.redis_url),
+        contract=run.contract,
+        topics=run.topics,
+        disorder=run.disorder,
+        on_progress=on_progress,
+    )
+
+
+def make_sides(run: ParityRun, batches: Sequence[EventBatch], *, generation: int = 1) -> Sides:
+    """Of a data set that has no record that is refused."""
+    contract = run.contract
     id_key = contract.read_id_key()
     decoder = TransactionDecoder(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     events = decode_events(batches, decoder, LabelDecoder(contract, id_key))
     assert not events.rejected, f"the data set has records that no feature counts: {events.rejected}"
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
-    layout = store_layout(store_settings, id_key)
+    layout = store_layout(StoreSettings(redis_url=run.redis_url, generation=generation), id_key)
     plans = {name: make_plan(view_of(name).names) for name in run.views}
-    return await measure(
+    return Sides(
         events,
-        batches,
-        online={name: make_online_features(plan, layout, contract) for name, plan in plans.items()},
-        offline={
+        {name: make_online_features(plan, layout, contract) for name, plan in plans.items()},
+        {
             name: OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
             for name, plan in plans.items()
         },
-        connection=KafkaConnection(bootstrap_servers=(run.kafka_bootstrap,)),
-        store_settings=store_settings,
-        contract=contract,
-        topics=run.topics,
-        disorder=run.disorder,
-        on_progress=on_progress,
     )

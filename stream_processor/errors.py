@@ -9,6 +9,10 @@ StreamProcessorError
 ├── NotDeliveredError          `publish`: records the broker did not take, all or some of them
 ├── StuckPartitionError        a partition has not got on for too long, though nothing that it needs is known to be away
 ├── UnsafeTopicError           a topic's settings would lose records or change their meaning silently
+├── BackfillError              histories that are being built beside the live ones cannot be finished
+│   ├── LogGapError            records lie in neither the files nor what is left of the log
+│   ├── BackfillConflictError  somebody else folds into the same generation
+│   └── BackfillLostError      the store went back to a state before the end of the backfill
 └── SourceBrokenError          log and state contradict each other: nothing may be folded until someone has decided
     ├── FenceAheadOfLogError   the log ends before what has been applied: an unclean election, or another topic
     ├── FenceBelowLogError     the log starts after what has been applied: retention overtook the processor
@@ -47,6 +51,22 @@ class StuckPartitionError(StreamProcessorError):
 
 
 class UnsafeTopicError(StreamProcessorError):
+    pass
+
+
+class BackfillError(StreamProcessorError):
+    pass
+
+
+class LogGapError(BackfillError):
+    pass
+
+
+class BackfillConflictError(BackfillError):
+    pass
+
+
+class BackfillLostError(BackfillError):
     pass
 
 

@@ -71,12 +71,16 @@ class PartitionPlan:
             )
         if lowest == NOTHING_APPLIED and log.start_offset > 0:
             if not initialise:
-                raise HistoryMissingError(f"a shard has no fence, but the log starts at {log.start_offset}, not at 0")
+                raise HistoryMissingError(
+                    f"a shard has no fence, but the log starts at {log.start_offset}, not at 0: build the histories "
+                    "with `fraudctl backfill`, or set FRAUD_INITIALISE=true to begin without what came before"
+                )
             lowest = log.start_offset - 1
         position = min(lowest + 1, acknowledged)  # rule 7
         if position < log.start_offset:
             raise FenceBelowLogError(
-                f"applied up to {lowest}, acknowledged before {acknowledged}, but the log starts at {log.start_offset}"
+                f"applied up to {lowest}, acknowledged before {acknowledged}, but the log starts at "
+                f"{log.start_offset}: build the histories anew with `fraudctl backfill`"
             )
         return cls(epoch=epoch, known=fences.copy(), planned=position - 1, acknowledged=acknowledged)
 

@@ -41,6 +41,9 @@ class StreamProcessorSettings(BaseSettings):
     transactions_topic: str = Field("transactions", description="Topic of fraud.v1.Transaction.")
     labels_topic: str = Field("labels", description="Topic of fraud.v1.Label.")
     dead_letters_topic: str = Field("dead-letters", description="Topic of fraud.v1.DeadLetter.")
+    erasures_topic: str = Field(
+        "erasures", description="Topic that remembers who was forgotten: hashes only. Keep its records for ever."
+    )
     scorer_address: str = Field(
         "127.0.0.1:50051",
         description="gRPC target of the scorers; `dns:///name:port` balances over a headless service.",

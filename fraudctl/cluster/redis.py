@@ -48,6 +48,7 @@ class RedisServer(Process):
     def _probe(self) -> str:
         try:
             with redis.Redis.from_url(self.url, socket_timeout=PROBE_TIMEOUT_S) as client:
+                client.ping()  # refused while the file is loading, which INFO is not
                 server = client.info("server")
         except redis.RedisError as error:  # refused, or still loading its file
             raise NotReadyError(str(error)) from error

@@ -36,7 +36,7 @@ def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[P
         _service(
             "stream_processor",
             group_joined(settings.kafka_bootstrap, CONSUMER_GROUP),
-            {**environment, "FRAUD_CONSUMER_GROUP": CONSUMER_GROUP},
+            environment,
         ),
     )
 
@@ -47,6 +47,7 @@ def service_environment(
     """What all of them are told, and a command needs that speaks to them."""
     return {
         "FRAUD_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "FRAUD_CONSUMER_GROUP": CONSUMER_GROUP,
         "FRAUD_REDIS_URL": redis_url,
         "FRAUD_SCORER_ADDRESS": settings.scorer_address,
         "FRAUD_FEATURE_SERVICE_ADDRESS": settings.features_address,

@@ -24,6 +24,7 @@ TOPICS: Final = (
     TopicSpec("decisions", partitions=4),
     TopicSpec("alerts"),
     TopicSpec("dead-letters"),
+    TopicSpec("erasures"),
 )
 
 

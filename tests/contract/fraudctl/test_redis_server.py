@@ -32,6 +32,18 @@ def test_what_was_written_survives_a_kill(own_redis: RedisServer) -> None:
         assert client.fcall("one_v1", 0) == 1
 
 
+def test_it_is_ready_only_when_its_file_is_loaded(own_redis: RedisServer) -> None:
+    parts, keys = 10, 50_000
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.config_set("appendfsync", "always")  # else a sync under way may hold back the last of it for 2 s
+        for part in range(parts):
+            client.eval(f"for key = 1, {keys} do redis.call('SET', '{part}:' .. key, 'a history') end", 0)
+    own_redis.kill()
+    own_redis.start()
+    with redis.Redis.from_url(own_redis.url) as client:
+        assert client.dbsize() == parts * keys
+
+
 def test_it_is_set_up_as_the_state_needs_it(redis_client: redis.Redis) -> None:
     settings = redis_client.config_get("maxmemory-policy", "append*")
     assert settings["maxmemory-policy"] == "noeviction"

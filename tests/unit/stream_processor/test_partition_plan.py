@@ -49,6 +49,15 @@ def test_a_group_that_never_committed_publishes_the_whole_log_again() -> None:
     assert planned(known=(40, 40), committed=None).position == 0
 
 
+def test_a_group_that_is_ahead_of_histories_built_anew_reads_what_they_lack_and_takes_no_commit_back() -> None:
+    plan = PartitionPlan.start(epoch=1, fences=fences(59, 59), log=log(start=50, committed=90))
+    assert (plan.position, plan.acknowledged) == (60, 90)
+    plan.advance(np.array([0, 1]), 79)
+    assert plan.done(epoch=1, to_offset=79) == 90
+    plan.advance(np.array([0, 1]), 99)
+    assert plan.done(epoch=1, to_offset=99) == 100
+
+
 def test_a_missing_fence_behind_a_trimmed_log_is_loud() -> None:
     with pytest.raises(HistoryMissingError):
         PartitionPlan.start(epoch=1, fences=fences(-1, 60), log=log(start=50, committed=60))
