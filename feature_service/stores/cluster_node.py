@@ -13,6 +13,7 @@ from feature_service.stores.redis_pipe import RedisPipe, encode_command
 from feature_service.stores.slot_map import SlotMap
 
 _WHO_SERVES: Final = [encode_command(b"CLUSTER", b"INFO"), encode_command(b"CLUSTER", b"SLOTS")]
+_PATIENCE_S: Final = 0.1  # for a better map than the one at hand
 
 
 class ClusterNode:
@@ -64,20 +65,24 @@ class ClusterNode:
         return await self._pipe.call(commands)
 
 
-async def first_map(nodes: Iterable[ClusterNode]) -> SlotMap | None:
+async def first_map(nodes: Iterable[ClusterNode]) -> tuple[SlotMap | None, bool]:
     """The first map from a node that is in touch with most of the cluster, else another's; None where there is none.
 
-    Raises: StoreError where a node is in no cluster.
+    As `ClusterNode.slots`. A node that is silent is waited for only where no other gives a map.
     """
-    asking = [asyncio.create_task(node.slots()) for node in nodes]
-    other: SlotMap | None = None
+    asking = {asyncio.create_task(node.slots()) for node in nodes}
+    waiting, other, patience_s = asking, None, None
     try:
-        for answer in asyncio.as_completed(asking):
-            slots, is_in_touch = await answer
-            if slots is not None and is_in_touch:
-                return slots
-            other = other or slots
+        while waiting:
+            answered, waiting = await asyncio.wait(waiting, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if not answered:
+                break
+            for slots, is_in_touch in [each.result() for each in answered]:
+                if slots is not None and is_in_touch:
+                    return slots, True
+                if slots is not None:
+                    other, patience_s = slots, _PATIENCE_S
     finally:
         for each in asking:
             each.cancel()
-    return other
+    return other, False

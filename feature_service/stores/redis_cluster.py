@@ -95,8 +95,13 @@ class RedisCluster:
             assert owner is not None
             wanted = [commands[place] for place in places]
             sent.append(self._node(owner).call(_after_asking(wanted) if asking else wanted))
+        try:
+            answered = await asyncio.gather(*sent, return_exceptions=True)
+        except asyncio.CancelledError:  # given up, perhaps on a master that is silent because it is being replaced
+            self._doubt()
+            raise
         lost: BaseException | None = None
-        for places, found in zip(parts.values(), await asyncio.gather(*sent, return_exceptions=True), strict=True):
+        for places, found in zip(parts.values(), answered, strict=True):
             if isinstance(found, BaseException):
                 lost = found
             else:
@@ -136,14 +141,17 @@ class RedisCluster:
         await asyncio.shield(self._looking)
 
     async def _take_map(self) -> None:
+        is_settled = False
         try:
-            slots = await first_map(self._nodes.values()) or await first_map(self._seeds)
+            slots, is_settled = await first_map(self._nodes.values())
+            if slots is None:
+                slots, is_settled = await first_map(self._seeds)
         finally:
             self._looked_s = asyncio.get_running_loop().time()
-            self._look_again_s = self._looked_s + _PACE_S
+            self._look_again_s = inf if is_settled else self._looked_s + _PACE_S
         if slots is None:
             raise StoreUnavailableError(f"no node of the Redis cluster answers, first of all {self._url.seeds[0]}")
-        self._slots, self._look_again_s = slots, inf
+        self._slots = slots
         for address in self._nodes.keys() - slots.masters:
             leaving = asyncio.create_task(self._nodes.pop(address).close())
             self._leaving.add(leaving)

@@ -21,15 +21,15 @@ _SLOTS: Final = 16_384
 class ClusterServer(RedisServer):
     """One of its servers, and how that one sees the cluster now. What is asked raises: redis.RedisError."""
 
-    def __init__(self, directory: Path) -> None:
-        self.bus_port = free_port()  # the usual one, 10,000 above, may belong to an outgoing connection
+    def __init__(self, directory: Path, *, port: int, bus_port: int) -> None:
+        self.bus_port = bus_port  # the usual one, 10,000 above, may belong to an outgoing connection
         options = {
             "--cluster-enabled": "yes",
             "--cluster-port": str(self.bus_port),
             "--cluster-node-timeout": str(NODE_TIMEOUT_MS),
             "--cluster-allow-replica-migration": "no",
         }
-        super().__init__(directory, port=free_port(), options=[word for option in options.items() for word in option])
+        super().__init__(directory, port=port, options=[word for option in options.items() for word in option])
 
     def ask(self, *command: bytes | str | int) -> Any:
         """The answer as the server gives it, undecoded."""
@@ -64,7 +64,13 @@ class RedisCluster:
     """Its servers are masters and replicas by turns."""
 
     def __init__(self, directory: Path) -> None:
-        self.servers: Final = [ClusterServer(directory / str(number)) for number in range(2 * MASTERS)]
+        ports: set[int] = set()
+        while len(ports) < 4 * MASTERS:
+            ports.add(free_port())
+        self.servers: Final = [
+            ClusterServer(directory / str(number), port=ports.pop(), bus_port=ports.pop())
+            for number in range(2 * MASTERS)
+        ]
 
     @property
     def url(self) -> str:

@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TypeVar
 
 import pytest
 from redis.crc import key_slot
@@ -37,8 +38,8 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClust
         cluster.stop()
 
 
-def store_on(url: str, layout: StoreLayout) -> RedisHistoryStore:
-    return RedisHistoryStore(url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, timeout_ms=TIMEOUT_MS)
+def store_on(url: str, layout: StoreLayout, timeout_ms: int = TIMEOUT_MS) -> RedisHistoryStore:
+    return RedisHistoryStore(url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, timeout_ms=timeout_ms)
 
 
 async def histories(store: HistoryStore, *cards: int) -> list[bytes | None]:
@@ -49,14 +50,21 @@ def history(*numbers: int) -> bytes:
     return HEADER + b"".join(record(number).tobytes() for number in numbers)
 
 
-async def in_the_end(store: HistoryStore, known: tuple[int, ...], card: int, number: int, new: int) -> None:
-    """Folded, however often the store is away before."""
+T = TypeVar("T")
+
+
+async def in_the_end(use: Callable[[], Awaitable[T]]) -> T:
+    """What it gives, however often the store is away before."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                return await store.fold(fold_of([(card, record(number))], known=known, new=new))
+                return await use()
             except StoreUnavailableError:
                 await asyncio.sleep(0.05)
+
+
+async def folded_in_the_end(store: HistoryStore, known: tuple[int, ...], card: int, number: int, new: int) -> None:
+    await in_the_end(lambda: store.fold(fold_of([(card, record(number))], known=known, new=new)))
 
 
 async def test_a_slot_moves_while_it_is_read_and_folded(redis_cluster: RedisCluster, layout: StoreLayout) -> None:
@@ -139,7 +147,7 @@ async def test_a_cluster_that_is_away_is_named_and_found_again(
             took_s = time.monotonic() - started_s
         # A read asks twice, and in between who serves what: masters first, then the URL's nodes.
         assert TIMEOUT_MS / 1000 * 0.9 <= took_s < 4 * TIMEOUT_MS / 1000 + MARGIN_S
-        await in_the_end(store, NOTHING, 1, 10, 0)
+        await folded_in_the_end(store, NOTHING, 1, 10, 0)
         assert await histories(store, 1) == [history(10)]
     own_cluster.start()  # whole again, whoever is master now
 
@@ -182,6 +190,26 @@ async def test_a_stalled_master_keeps_nobody_from_the_others(own_cluster: RedisC
     own_cluster.start()  # whole again, whoever is master now
 
 
+async def test_readers_in_a_hurry_find_a_silent_masters_replica_long_before_its_answers_are_given_up(
+    own_cluster: RedisCluster, layout: StoreLayout
+) -> None:
+    timeout_ms = 20_000
+    async with store_on(own_cluster.url, layout, timeout_ms) as store:
+        await store.fold(fold_of([(1, record(10)), (4, record(40))], known=NOTHING, new=5))
+        master = own_cluster.master_of(key_slot(layout.fence_key(1)))
+        master.ask("WAIT", 1, 5_000)
+        with stalled(master):
+            started_s = time.monotonic()
+            found = None
+            while found is None:
+                with suppress(StoreUnavailableError, TimeoutError):
+                    async with asyncio.timeout(0.1):
+                        found = await histories(store, 1, 4)
+            assert found == [history(10), history(40)]
+            assert time.monotonic() - started_s < 0.75 * timeout_ms / 1000
+    own_cluster.start()  # whole again
+
+
 async def test_a_dead_masters_replica_is_found_and_has_the_state(
     own_cluster: RedisCluster, layout: StoreLayout
 ) -> None:
@@ -194,7 +222,7 @@ async def test_a_dead_masters_replica_is_found_and_has_the_state(
         master.kill()
         with pytest.raises(StoreUnavailableError):
             await store.fold(heartbeat_of([(1, 5, 6)]))
-        await in_the_end(store, (5,) * 4, 1, 11, 6)
+        await folded_in_the_end(store, (5,) * 4, 1, 11, 6)
         assert replica.is_master
         assert await histories(reader, 1, 4) == [history(10, 11), history(40)], "without a failure on the way"
         assert (await store.fences("s")).tolist() == [5, 6, -1, -1]
@@ -220,11 +248,11 @@ async def test_a_replica_that_must_not_hold_state_is_refused_until_it_is_set_up(
                 with pytest.raises(StoreUnavailableError) as raised:
                     await store.fold(fold_of([(1, record(11))], known=(5,) * 4, new=6))
                 refused = str(raised.value)
-        assert await histories(store, 4) == [history(40)], "the others go on"
+        assert await in_the_end(lambda: histories(store, 4)) == [history(40)], "the others go on"
         with pytest.raises(StoreError, match="set maxmemory-policy noeviction"):
             async with store_on(own_cluster.url, layout):
                 pytest.fail("it was let in")
         replica.ask("CONFIG SET", "maxmemory-policy", "noeviction")
-        await in_the_end(store, (5,) * 4, 1, 11, 6)
+        await folded_in_the_end(store, (5,) * 4, 1, 11, 6)
         assert await histories(store, 1) == [history(10, 11)]
     own_cluster.start()
