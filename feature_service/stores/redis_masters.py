@@ -62,7 +62,7 @@ async def redis_masters(url: str, *, timeout_ms: int) -> AsyncIterator[RedisMast
 async def _slots_of(cluster: ClusterUrl, timeout_s: float) -> SlotMap:
     nodes = [ClusterNode(seed, RedisPipe(cluster.of(seed), timeout_s=timeout_s)) for seed in cluster.seeds]
     try:
-        slots = await first_map(nodes)
+        slots, _ = await first_map(nodes)
     finally:
         for node in nodes:
             await node.close()
