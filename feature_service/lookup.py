@@ -11,6 +11,7 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.errors import CatalogueError, HorizonError
 from feature_service.freshness import ConfirmedTimes
 from feature_service.identity import IdKey, hash_token
+from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.records import DECODED, ENTITIES, ENTITY_INDEX
@@ -61,7 +62,7 @@ class FeatureLookup:
         features = self._views[view_name]
         keys = features.keys(row)
         vectors = features.vectors(row, keys, await self._reader.read(keys.keys))
-        if vectors.statuses[0] != 0:
+        if vectors.statuses[0] & READ_BEFORE_HORIZON:
             raise HorizonError("as_of_ms lies so far back that records of these entities may be gone already")
         return NamedFeatures(
             names,

@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from feature_service.errors import HistoryFormatError
+from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import KeySet, OnlineFeatures
 from feature_service.records import MISSING_INT64
 from scorer.errors import ModelError
@@ -85,7 +86,7 @@ class Assessor:
             # One by one, so that only the payments of that entity go without.
             each = [self.vectors(rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
             return Vectors(np.concatenate([one.values for one in each]), np.concatenate([one.usable for one in each]))
-        return Vectors(found.values, found.statuses == 0)
+        return Vectors(found.values, found.statuses & READ_BEFORE_HORIZON == 0)
 
     def predict(self, vectors: Vectors) -> Predictions:
         models = self.models

@@ -3,6 +3,7 @@
 Sums are exact in integers; squares, the one sum that is not, are added in canonical order, so that the same set gives
 the same bits. They are taken of the difference to the newest amount, which is in every window of a lane: equal amounts
 have a deviation of exactly 0, and n amounts lose at most a factor n of precision, however near each other they are.
+Those of older records (`older`) are exact integers, and so are their squares.
 """
 
 import math
@@ -13,15 +14,21 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import Statistic
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import (
-    CURRENT,
-    FRAUD,
-    M_AMOUNT,
-    M_ATTRIBUTE,
-    M_FLAGS,
-    M_LOCATION,
-    M_TIME,
+from feature_service.kernel.canonical import CURRENT, FRAUD
+from feature_service.kernel.groups import FRAUDS, GROUP_INPUTS
+from feature_service.kernel.older import (
+    AMOUNTS,
+    COUNT,
+    HIGHEST,
+    LOWEST,
+    SQUARES_HIGH,
+    SQUARES_LOW,
+    TOTAL,
+    add_sum,
+    clear_sums,
 )
+from feature_service.kernel.wide import wide_float, wide_product, wide_sum
+from feature_service.kernel.words import M_AMOUNT, M_ATTRIBUTE, M_FLAGS, M_LOCATION, M_TIME
 from feature_service.plan import LaneKind, PlanArrays
 from feature_service.records import MISSING_INT32, MISSING_INT64
 
@@ -33,6 +40,48 @@ _EARTH_RADIUS_KM: Final = 6371.0088  # mean
 
 
 @compiled
+def _squares_around(pivot: int, older: NDArray[np.int64]) -> float:
+    """Of a sum, the squared differences of its amounts to the pivot: exact, then rounded."""
+    high, low = wide_product(pivot, older[AMOUNTS] * pivot - 2 * older[TOTAL])
+    high, low = wide_sum(older[SQUARES_HIGH], older[SQUARES_LOW], high, low)
+    return wide_float(high, low)
+
+
+@compiled
+def _moment(
+    statistic: int,
+    count: int,
+    amounts: int,
+    frauds: int,
+    total: int,
+    origin: int,
+    squares: float,
+    low: int,
+    high: int,
+    minor_per_major: float,
+) -> float:
+    if statistic == _COUNT:
+        return float(count)
+    if statistic == _SUM:
+        return total / minor_per_major
+    if statistic == _FRAUDS:
+        return float(frauds)
+    if statistic == _FRAUD_RATE:
+        return frauds / count if count else 0.0
+    if statistic == _STD:
+        if amounts < 2:
+            return math.nan
+        step = float(total - amounts * origin)
+        variance = (squares - step * step / amounts) / (amounts - 1)
+        return math.sqrt(max(variance, 0.0)) / minor_per_major
+    if amounts == 0:
+        return math.nan
+    if statistic == _MEAN:
+        return total / (amounts * minor_per_major)
+    return (low if statistic == _MIN else high) / minor_per_major
+
+
+@compiled
 def walk_moments(
     members: NDArray[np.int64],
     found: int,
@@ -40,14 +89,20 @@ def walk_moments(
     lane: NDArray[np.int64],
     plan: PlanArrays,
     minor_per_major: float,
+    has_older: bool,
+    sums: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> None:
+    """`sums`: of what is older than the members, by segment (see `older`); the last one is for scratch."""
     wanted = 1 << lane[1]
     barred = 0 if lane[3] else CURRENT
     end_ms = as_of_ms - lane[4]
     count, amounts, frauds, total = 0, 0, 0, 0
     origin, squares = 0, 0.0
     low, high = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    older, segment, older_frauds = sums[-1, 0], lane[7] + 1, 0
+    if has_older:
+        clear_sums(sums[-1])
     position = found - 1
     while position >= 0 and members[position, M_TIME] > end_ms:
         position -= 1
@@ -68,29 +123,35 @@ def walk_moments(
                     low = min(low, amount)
                     high = max(high, amount)
             position -= 1
+        if has_older:
+            while segment <= plan.windows[window, 3]:
+                older_frauds += sums[segment, FRAUDS, COUNT]
+                for group in range(FRAUDS):
+                    if GROUP_INPUTS[group] & wanted:
+                        add_sum(older, sums[segment, group])
+                segment += 1
         for output in range(plan.windows[window, 1], plan.windows[window, 2]):
             statistic = plan.outputs[output, 0]
-            value = math.nan
-            if statistic == _COUNT:
-                value = float(count)
-            elif statistic == _SUM:
-                value = total / minor_per_major
-            elif statistic == _FRAUDS:
-                value = float(frauds)
-            elif statistic == _FRAUD_RATE:
-                value = frauds / count if count else 0.0
-            elif statistic == _STD:
-                if amounts > 1:
-                    step = float(total - amounts * origin)
-                    variance = (squares - step * step / amounts) / (amounts - 1)
-                    value = math.sqrt(max(variance, 0.0)) / minor_per_major
-            elif amounts:
-                if statistic == _MEAN:
-                    value = total / (amounts * minor_per_major)
-                elif statistic == _MIN:
-                    value = low / minor_per_major
-                elif statistic == _MAX:
-                    value = high / minor_per_major
+            if has_older:
+                pivot = origin
+                if amounts == 0 and older[AMOUNTS] > 0:
+                    pivot = older[TOTAL] // older[AMOUNTS]
+                value = _moment(
+                    statistic,
+                    count + older[COUNT],
+                    amounts + older[AMOUNTS],
+                    frauds + older_frauds,
+                    total + older[TOTAL],
+                    pivot,
+                    squares + _squares_around(pivot, older),
+                    min(low, older[LOWEST]),
+                    max(high, older[HIGHEST]),
+                    minor_per_major,
+                )
+            else:
+                value = _moment(
+                    statistic, count, amounts, frauds, total, origin, squares, low, high, minor_per_major
+                )  # fmt: skip
             values[plan.outputs[output, 1]] = value
 
 
