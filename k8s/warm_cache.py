@@ -66,7 +66,13 @@ def warm(id_hash_key_file: Path) -> None:
             records=folded.records,
             known=np.full(store.shard_count, -1),
         )
-        encode_fold(batch, layout, retention_ms=contract.retention_ms, ttl_s=store.history_ttl_days * 86_400)
+        encode_fold(
+            batch,
+            layout,
+            retention_ms=contract.retention_ms,
+            ttl_s=store.history_ttl_days * 86_400,
+            history_cap=store.history_cap,
+        )
 
     split_score_batch(join_score_batch([PAYMENT], [b""], b""))
     row = transactions.decode_one(PAYMENT, EVENT_TIME_MS)

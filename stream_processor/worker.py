@@ -18,6 +18,7 @@ from feature_service.errors import FeatureError
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
+from stream_processor.compaction import Compactor
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
 from stream_processor.fold_input import DecodeLabels, DecodeTransactions
@@ -110,6 +111,9 @@ class Worker:
                 settings.labels_topic: "process labels",
             },
         )
+        compactor = Compactor(store, metrics)
+        compacting = asyncio.create_task(compactor.run())
+        self._open.callback(compacting.cancel)
         self._service = FoldService(
             store,
             {
@@ -119,6 +123,7 @@ class Worker:
                 settings.labels_topic: DecodeLabels(LabelDecoder(self._contract, self._id_key)),
             },
             publisher,
+            compactor,
             read_topics=read_topics,
             initialise=settings.initialise,
             on_failure=self.app.crash,

@@ -12,6 +12,7 @@ HEADERS: Final = (HEADER, COMPACTED_HEADER)
 HEADER_BYTES: Final = len(HEADER)
 RECORD_BYTES: Final = RECORD.itemsize
 FOLD_VERSION: Final = 1
+HISTORY_CAP: Final = 2_048  # records, tiles among them, past which a history is to be compacted
 
 ENTITY_LETTERS: Final = dict(zip(ENTITIES, "ckmtdi", strict=True))  # k: a card
 

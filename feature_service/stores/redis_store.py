@@ -1,5 +1,6 @@
 """Entity histories in Redis: folds through the fenced Function, and reads, over one pipe."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -17,11 +18,13 @@ from feature_service.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from feature_service.records import ENTITIES
 from feature_service.stores.fold_batch import FoldBatch
-from feature_service.stores.layout import StoreLayout
+from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_pipe import OUTAGES, RedisPipe, encode_command
 from feature_service.stores.resp import encode_fold
 
+SWAP: Final = "fraud_swap_v2"
 _FUNCTIONS: Final = Path(__file__).with_name("fold.lua")
 # Nothing was applied, and not for ever: the same call may go through later.
 _PASSING: Final = (
@@ -42,11 +45,19 @@ class RedisHistoryStore:
     """`HistoryStore` on one Redis master. Use as an async context manager."""
 
     def __init__(
-        self, url: str, layout: StoreLayout, *, retention_ms: int, history_ttl_s: int, timeout_ms: int = 5_000
+        self,
+        url: str,
+        layout: StoreLayout,
+        *,
+        retention_ms: int,
+        history_ttl_s: int,
+        history_cap: int = HISTORY_CAP,
+        timeout_ms: int = 5_000,
     ) -> None:
         self._layout = layout
         self._retention_ms = retention_ms
         self._history_ttl_s = history_ttl_s
+        self._history_cap = history_cap
         timeout_s = timeout_ms / 1000
         # The client's types say `str` where an undecoded client returns bytes.
         self._pool: Any = ConnectionPool.from_url(
@@ -75,17 +86,32 @@ class RedisHistoryStore:
         await self._redis.aclose()
         await self._pool.aclose()
 
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         calls = batch.shards.shape[0]
         if calls == 0:
-            return
-        packed = encode_fold(batch, self._layout, retention_ms=self._retention_ms, ttl_s=self._history_ttl_s)
+            return []
+        packed = encode_fold(
+            batch,
+            self._layout,
+            retention_ms=self._retention_ms,
+            ttl_s=self._history_ttl_s,
+            history_cap=self._history_cap,
+        )
         refused: Exception | None = None
+        long: list[bytes] = []
         for call, answer in enumerate(await self.pipe.call(packed, calls)):
             if isinstance(answer, ResponseError):
                 kind_of = StoreUnavailableError if str(answer).startswith(_PASSING) else StoreError
                 refused = refused or kind_of(f"shard {batch.shards[call]}: {answer}")
-            elif answer != b"OK":
+            elif answer == b"OK":
+                continue
+            elif answer.startswith(b"OK "):
+                groups = [int(batch.call_groups[call]) + int(place) for place in answer.split()[1:]]
+                long += [
+                    self._layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group]))
+                    for group in groups
+                ]
+            else:
                 kind, _, detail = bytes(answer).partition(b" ")
                 refused = refused or _REFUSALS[kind](
                     f"shard {batch.shards[call]} of {batch.source}: planned on {batch.known[call]}, "
@@ -93,6 +119,15 @@ class RedisHistoryStore:
                 )
         if refused is not None:
             raise refused
+        return long
+
+    async def swap(self, key: bytes, read: bytes, compacted: bytes) -> bool:
+        digest = hashlib.sha1(read, usedforsecurity=False).hexdigest().encode()
+        command = encode_command(b"FCALL", SWAP.encode(), b"1", key, b"%d" % len(read), digest, compacted)
+        [answer] = await self.pipe.call(command, 1)
+        if isinstance(answer, ResponseError):
+            raise StoreUnavailableError(f"Redis refused to swap a history: {answer}") from answer
+        return bool(answer == b"OK")
 
     async def fences(self, source: str) -> NDArray[np.int64]:
         states = await self._each_fence(lambda pipeline, key: pipeline.hmget(key, ["layout", source]))

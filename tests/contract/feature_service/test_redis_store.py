@@ -15,7 +15,7 @@ from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
 from feature_service.errors import LayoutMismatchError, ShardOpenError, StoreError
 from feature_service.plan import make_plan
-from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
@@ -84,6 +84,35 @@ async def test_histories_expire_long_after_their_last_record_and_fences_never(
     await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
     assert redis_client.ttl(key) in (TTL_S, TTL_S - 1)
     assert redis_client.ttl(fence) == -1
+
+
+async def test_a_swap_leaves_the_time_to_live(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    key = store.layout.history_key("card", 1)
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    redis_client.expire(key, 100)
+    assert await store.swap(key, HEADER + record(10).tobytes(), COMPACTED_HEADER + record(9).tobytes())
+    assert redis_client.ttl(key) in (99, 100)
+
+
+async def test_a_history_just_past_the_cap_is_named_once_in_256_records(
+    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+) -> None:
+    small = RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, history_cap=10)
+    named = []
+    async with small as store:
+        for offset in range(600):
+            batch = fold_of([(1, record(offset))], known=(offset - 1,) * 4, new=offset)
+            if await store.fold(batch):
+                named.append(offset + 1)
+    assert named == [11, 256, 512]
+
+
+async def test_the_library_of_the_previous_release_stays_for_its_workers(
+    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+) -> None:
+    redis_client.function_load("#!lua name=fraud_v1\nredis.register_function('fraud_fold_v1', function() return 1 end)")
+    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S):
+        assert redis_client.fcall("fraud_fold_v1", 0) == 1
 
 
 async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, redis_client: redis.Redis) -> None:

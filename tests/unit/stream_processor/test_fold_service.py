@@ -16,6 +16,7 @@ from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
+from stream_processor.compaction import Compactor
 from stream_processor.errors import TopicReplacedError
 from stream_processor.fold_input import FoldInput
 from stream_processor.fold_service import FoldedBatch, FoldService
@@ -53,10 +54,9 @@ class FlakyStore(MemoryHistoryStore):
         self.faults = 0.0
         self.saved: dict[str, object] = {}
 
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         if self._random.random() >= self.faults:
-            await super().fold(batch)
-            return
+            return await super().fold(batch)
         cut = self._random.randrange(batch.shards.shape[0] + 1)
         first = FoldBatch(
             batch.source,
@@ -164,6 +164,7 @@ def make_service(store: MemoryHistoryStore, published: Published, topic_id: list
         store,
         {"transactions": decode},
         published,
+        Compactor(store, configure_metrics("test", {})),
         read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
