@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.errors import HistoryFormatError
-from feature_service.kernel import Workspace, compute, make_workspace
+from feature_service.kernel import APPROXIMATE, Workspace, compute, make_workspace
 from feature_service.packing import pack_transactions
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
@@ -30,6 +30,11 @@ class KeySet:
 class FeatureVectors:
     values: NDArray[np.float64]  # (n, F); NaN is missing
     statuses: NDArray[np.int8]  # (n,) bits of the kernel's; READ_BEFORE_HORIZON: that row's values must not be used
+
+
+def approximate_entities(status: int) -> tuple[str, ...]:
+    """Those of a row whose windows reach past the records that are seen exactly."""
+    return tuple(name for index, name in enumerate(ENTITIES) if status & APPROXIMATE << index)
 
 
 class OnlineFeatures:
