@@ -128,6 +128,13 @@ def _fill_member(member: NDArray[np.int64], words: NDArray[np.int64], base: int,
 
 
 @compiled
+def _rearrange(values: NDArray[np.int64], order: NDArray[np.int64], spare: NDArray[np.int64]) -> None:
+    for index in range(order.shape[0]):
+        spare[index] = values[order[index]]
+    values[: order.shape[0]] = spare[: order.shape[0]]
+
+
+@compiled
 def _insert_current(members: NDArray[np.int64], found: int, current: NDArray[np.int64]) -> None:
     """Among (found + 1) members whose last one is free; none of them is newer."""
     place = found
@@ -154,7 +161,7 @@ def gather(
     with the labels known as of then; the current transaction stands for its stored copies, its outcome not known.
     """
     oldest_ms = as_of_ms - _HORIZON_MS
-    newest_ms, frontier_ms = MISSING_INT64, MISSING_INT64
+    newest_ms, last_ms = MISSING_INT64, MISSING_INT64
     size = 4
     while size < 2 * count + 2:
         size *= 2
@@ -162,23 +169,16 @@ def gather(
     table = space.table
     table[:size] = -1
     members, bases = space.members, space.bases
-    found, label_count, tile_count = 0, 0, 0
+    found, others, in_order = 0, 0, True
     for base in range(first, first + count * RECORD_WORDS, RECORD_WORDS):
         time_ms = words[base + TIME]
         newest_ms = max(newest_ms, time_ms)
         kind = (words[base + CODES] >> 32) & 0xFF
-        if kind == _FRONTIER:
-            frontier_ms = max(frontier_ms, time_ms)
+        if kind >= _LABEL:
+            space.labels[others] = base
+            others += 1
             continue
         if time_ms > as_of_ms or time_ms <= oldest_ms:
-            continue
-        if kind >= _LABEL:
-            if kind == _TILE:
-                space.tiles[tile_count] = base
-                tile_count += 1
-            elif words[base + KNOWN_AT] <= as_of_ms:
-                space.labels[label_count] = base
-                label_count += 1
             continue
         identity = words[base + ID]
         if has_current and kind == _AUTHORISATION and identity == current[ID]:
@@ -190,28 +190,59 @@ def gather(
                 table[place] = found
                 bases[found] = base
                 found += 1
+                in_order &= time_ms > last_ms
+                last_ms = time_ms
                 break
             rival = bases[holder]
             if words[rival + ID] == identity and (words[rival + CODES] >> 32) & 0xFF == kind:
                 if _wins(words, base, rival):
                     bases[holder] = base
+                    in_order = False
                 break
             place = (place + 1) & mask
 
-    order = canonical_order(words, bases, found, space.order, space.spare)
-    for index in range(found):
-        base = bases[order[index]]
-        codes = words[base + CODES]
-        _fill_member(members[index], words, base, _input_bits((codes >> 32) & 0xFF, (codes >> 40) & 0xFF))
+    label_count, tile_count, frontier_ms = 0, 0, MISSING_INT64
+    if others:
+        label_count, tile_count, frontier_ms = _part_others(words, others, oldest_ms, as_of_ms, space)
     if label_count:
         _find_labels(words, label_count, mask, found, space)
+    if not in_order:
+        order = canonical_order(words, bases, found, space.order, space.spare)
+        _rearrange(bases, order, space.label_known_at)
+        if label_count:
+            _rearrange(space.label_code, order, space.label_known_at)
+    for index in range(found):
+        codes = words[bases[index] + CODES]
+        _fill_member(members[index], words, bases[index], _input_bits((codes >> 32) & 0xFF, (codes >> 40) & 0xFF))
+    if label_count:
         for index in range(found):
-            if space.label_code[order[index]] & 1:
+            if space.label_code[index] & 1:
                 members[index, M_FLAGS] |= FRAUD
     if has_current:
         _insert_current(members, found, current)
         found += 1
     return Gathered(members, found, label_count, tile_count, newest_ms, frontier_ms)
+
+
+@compiled
+def _part_others(
+    words: NDArray[np.int64], others: int, oldest_ms: int, as_of_ms: int, space: Workspace
+) -> tuple[int, int, int]:
+    """How many of `space.labels` stay there, and how many go to `space.tiles`; and the frontier."""
+    labels, tiles, frontier_ms = 0, 0, MISSING_INT64
+    for index in range(others):
+        base = space.labels[index]
+        kind, time_ms = (words[base + CODES] >> 32) & 0xFF, words[base + TIME]
+        if kind == _FRONTIER:
+            frontier_ms = max(frontier_ms, time_ms)
+        elif oldest_ms < time_ms <= as_of_ms:
+            if kind == _TILE:
+                space.tiles[tiles] = base
+                tiles += 1
+            elif kind == _LABEL and words[base + KNOWN_AT] <= as_of_ms:
+                space.labels[labels] = base
+                labels += 1
+    return labels, tiles, frontier_ms
 
 
 @compiled

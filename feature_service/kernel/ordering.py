@@ -72,13 +72,10 @@ def _merge_sort(
 def canonical_order(
     words: NDArray[np.int64], bases: NDArray[np.int64], count: int, order: NDArray[np.int64], spare: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """(count,) indices of `bases`, words of records, from old to new; `order` and `spare` are memory for as many."""
+    """(count,) indices of `bases`, from old to new; `order` and `spare` are memory for as many."""
     order = order[:count]
     for index in range(count):
         order[index] = index
-    for index in range(1, count):
-        if not _precedes(words, bases[index - 1], bases[index]):
-            if not _insertion_sort(words, bases, order, _MOVES_PER_RECORD * count):
-                return _merge_sort(words, bases, order, spare[:count])
-            break
-    return order
+    if _insertion_sort(words, bases, order, _MOVES_PER_RECORD * count):
+        return order
+    return _merge_sort(words, bases, order, spare[:count])

@@ -93,6 +93,7 @@ def compute(
     APPROXIMATE << entity: windows of that entity reach past its `exact_members` newest.
     """
     values = np.empty(plan.slot_count)
+    windows, outputs = plan.windows, plan.outputs
     most_edges = 0
     for entity in range(plan.entity_edges.shape[0]):
         most_edges = max(most_edges, plan.entity_edges[entity, 1] - plan.entity_edges[entity, 0])
@@ -132,18 +133,18 @@ def compute(
                 lane = plan.lanes[lane_index]
                 if lane[0] == _MOMENTS:
                     walk_moments(
-                        members, found, as_of_ms, lane, plan, minor_per_major, has_older, sums, values
+                        members, found, as_of_ms, lane, windows, outputs, minor_per_major, has_older, sums, values
                     )  # fmt: skip
                 elif lane[0] == _DISTINCT:
-                    walk_attribute(members, found, as_of_ms, lane, plan, 0, space.table, values)
+                    walk_attribute(members, found, as_of_ms, lane, windows, outputs, 0, space.table, values)
                 elif lane[0] == _SAME:
                     same_as = 0
                     if has_current:
                         same_as = current[COUNTERPART + lane[2]] if lane[2] < 3 else (current[CODES] >> 16) & 0xFFFF
-                    walk_attribute(members, found, as_of_ms, lane, plan, same_as, space.table, values)
+                    walk_attribute(members, found, as_of_ms, lane, windows, outputs, same_as, space.table, values)
                 else:
                     location = current[LOCATION] if has_current else _NO_LOCATION
-                    newest_other(members, found, as_of_ms, lane, plan, location, values)
+                    newest_other(members, found, as_of_ms, lane, windows, outputs, location, values)
         _derive(plan, values)
         for feature in range(plan.chosen.shape[0]):
             vectors[index, feature] = values[plan.chosen[feature]]
