@@ -13,7 +13,9 @@ import redis
 
 from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
+from feature_service.compaction import compact_history
 from feature_service.errors import LayoutMismatchError, ShardOpenError, StoreError
+from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.plan import make_plan
 from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
@@ -154,6 +156,42 @@ async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, r
     assert max(lengths) <= 40 * 47, "44 days are kept, and at most what comes between two looks"
     assert redis_client.ttl(key) > 0
     assert (await store.fences("s"))[1] == 89
+
+
+async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    """A card of 70 payments a day over 100 days, compacted when the fold says so."""
+    draw = np.random.default_rng(1)
+    plan = make_plan(view("production").names)
+    key = store.layout.history_key("card", 1)
+    everything_folded = np.empty((0, 9), dtype=np.int64)
+    compacted = 0
+    for day in range(100):
+        payments = [
+            Payment(
+                transaction=1 + int(draw.integers(0, 2**40)),
+                time_ms=NOW_MS + day * DAY_MS + int(draw.integers(0, DAY_MS)),
+                amount_minor=int(draw.integers(1, 10_000)),
+                entities={"card": 1},
+            )
+            for _ in range(70)
+        ]
+        new = histories_of(payments)[1, 1]
+        everything_folded = np.concatenate([everything_folded, new])
+        long = await store.fold(fold_of([(1, words) for words in new], known=(day - 1,) * 4, new=day))
+        (value,) = await store.read([key])
+        assert value is not None
+        if long and (shorter := compact_history(value)):
+            assert await store.swap(key, value, shorter)
+            value = shorter
+            compacted += 1
+        kept = np.frombuffer(value, dtype=np.int64, offset=HEADER_BYTES).reshape(-1, 9)
+        asked = Payment(transaction=0, time_ms=int(everything_folded[:, 0].max()), entities={"card": 1})
+        read, statuses = kernel_vectors(plan, [asked], {(1, 1): kept})
+        assert statuses[0] & READ_BEFORE_HORIZON == 0
+        assert read.tobytes() == kernel_vectors(plan, [asked], {(1, 1): everything_folded})[0].tobytes()
+        # Until a look at the oldest, which comes with 64 records.
+        assert kept[:, 0].min() > NOW_MS + (day - 1) * DAY_MS - RETENTION_MS
+    assert compacted >= 4
 
 
 @pytest.mark.parametrize("wrong", ["list", "other bytes", "cut record"])

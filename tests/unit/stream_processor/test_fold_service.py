@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -19,7 +19,7 @@ from feature_service.stores.memory_store import MemoryHistoryStore
 from stream_processor.compaction import Compactor
 from stream_processor.errors import TopicReplacedError
 from stream_processor.fold_input import FoldInput
-from stream_processor.fold_service import FoldedBatch, FoldService
+from stream_processor.fold_service import FoldedBatch, FoldService, LongHistories
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.topic_ids import TopicInfo
 from telemetry.metrics import configure_metrics
@@ -153,7 +153,12 @@ class Published:
         self.offsets.update(folded.batch.offsets.tolist())
 
 
-def make_service(store: MemoryHistoryStore, published: Published, topic_id: list[str]) -> FoldService:
+def make_service(
+    store: MemoryHistoryStore,
+    published: Published,
+    topic_id: list[str],
+    long_histories: LongHistories | None = None,
+) -> FoldService:
     async def read_topics() -> Mapping[str, TopicInfo]:
         return {"transactions": TopicInfo(topic_id[0], 1, {})}
 
@@ -164,7 +169,7 @@ def make_service(store: MemoryHistoryStore, published: Published, topic_id: list
         store,
         {"transactions": decode},
         published,
-        Compactor(store, configure_metrics("test", {})),
+        long_histories or Compactor(store, configure_metrics("test", {})),
         read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
@@ -256,6 +261,24 @@ async def test_a_batch_that_skips_offsets_is_not_folded() -> None:
     assert reader.resyncs == 1
     assert reader.position == 0
     assert not store.times()
+
+
+async def test_histories_that_grow_long_are_handed_on() -> None:
+    store = MemoryHistoryStore(StoreLayout(SHARDS, "test"), history_cap=3)
+    reader = Reader([LogRecord(offset, 1000 + offset, None, bytes([7, 8 + offset, 0])) for offset in range(5)])
+    handed_on: list[bytes] = []
+
+    class Kept:
+        def add(self, keys: Iterable[bytes]) -> None:
+            handed_on.extend(keys)
+
+    reader.service = make_service(store, Published(), ["a"], Kept())
+    await reader.start()
+    for count, named in ((3, 0), (2, 1)):
+        batch = reader.fetch(count)
+        assert batch is not None
+        await reader.service.handle(batch)
+        assert handed_on == [store.layout.history_key("customer", 7)] * named
 
 
 async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied() -> None:
