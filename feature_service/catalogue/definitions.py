@@ -15,9 +15,10 @@ DAY_MS: Final = 24 * HOUR_MS
 # longer one needs a new generation of histories.
 HORIZON_MS: Final = 37 * DAY_MS
 
-# Of an entity with more records than this in the horizon the newest so many are seen exactly, whichever window they are
-# in. Windows that reach further back count the older ones up to a boundary that may lie off by 1/32 of its age (1/16
-# at the horizon), and DISTINCT and SAME, which older ones do not enter, mean "at least".
+# Of an entity with so many records in the horizon or more, the newest so many are seen exactly, whichever window they
+# are in. Windows that reach further back count older ones up to a boundary that lies off by 1/32 of its age at most
+# (1/16 at the horizon). Older ones do not enter DISTINCT and SAME, which then mean "at least", nor what is since the
+# previous record.
 EXACT_MEMBERS: Final = 1_024
 
 

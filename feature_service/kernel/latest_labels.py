@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import Workspace
 from feature_service.kernel.words import CODES, ID, KNOWN_AT, TIME
+from feature_service.kernel.workspace import Workspace
 
 
 @compiled

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import HORIZON_MS
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import Gathered, Workspace
+from feature_service.kernel.canonical import Gathered
 from feature_service.kernel.groups import FRAUDS, GROUP_INPUTS
 from feature_service.kernel.latest_labels import is_fraud, latest_labels
 from feature_service.kernel.snapping import snapped, snapped_up
 from feature_service.kernel.wide import wide_product, wide_sum
 from feature_service.kernel.words import CODES, M_AMOUNT, M_FLAGS, M_TIME, TIME
+from feature_service.kernel.workspace import Workspace
 from feature_service.records import MISSING_INT64, TILE, word_of
 
 # Columns of a sum; in a tile they are words.

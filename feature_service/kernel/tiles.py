@@ -6,8 +6,8 @@ seen exactly. Each bucket is as long as it may be; buckets nest, so tiles merge 
 bucket that is a tile already is added to it by the next compaction. What no read from T on can see is dropped.
 
 Preconditions: copies of a record have one event time, and come before it has become part of a tile, else they count
-again; labels carry the event time of their transaction, and a later label of a transaction comes before the earlier
-one has become part of a tile: `LABELS_KEPT` are known after that.
+again; labels carry the event time of their transaction, and what corrects a label comes before that has become part
+of a tile, which takes `LABELS_KEPT` that are known later.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import EXACT_MEMBERS, HORIZON_MS
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import Workspace, gather, make_workspace
+from feature_service.kernel.canonical import gather
 from feature_service.kernel.groups import FRAUDS
 from feature_service.kernel.latest_labels import is_fraud, latest_labels, latest_of
 from feature_service.kernel.older import (
@@ -45,6 +45,7 @@ from feature_service.kernel.older import (
 )
 from feature_service.kernel.snapping import bucket_end, tile_level
 from feature_service.kernel.words import CODES, KNOWN_AT, M_AMOUNT, M_TIME, TIME
+from feature_service.kernel.workspace import Workspace, make_workspace
 from feature_service.records import MISSING_INT64, RECORD_WORDS, Kind
 
 RECORDS_BEFORE_FRONTIER: Final = 256

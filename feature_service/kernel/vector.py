@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import DAY_MS, HOUR_MS, Operation
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import Workspace, gather
+from feature_service.kernel.canonical import gather
 from feature_service.kernel.groups import GROUPS
 from feature_service.kernel.lanes import newest_other, walk_attribute, walk_moments
 from feature_service.kernel.older import SUM_COLUMNS, first_since, sum_older
 from feature_service.kernel.words import CODES, COUNTERPART, LOCATION, M_TIME
+from feature_service.kernel.workspace import Workspace
 from feature_service.plan import LaneKind, PlanArrays
 from feature_service.records import MISSING_INT16, MISSING_INT32, MISSING_INT64
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import HORIZON_MS
-from feature_service.kernel.canonical import CURRENT, FRAUD, gather, make_workspace
+from feature_service.kernel.canonical import CURRENT, FRAUD, gather
 from feature_service.kernel.words import M_AMOUNT, M_FLAGS, M_ID, M_TIME
+from feature_service.kernel.workspace import make_workspace
 from feature_service.records import MISSING_INT64, Kind, Outcome
 from tests.oracle.payments import Label, Payment, decoded, histories_of, packed
 from tests.oracle.worlds import WORLDS, World
