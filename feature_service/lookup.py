@@ -11,7 +11,8 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.errors import CatalogueError, HorizonError
 from feature_service.freshness import ConfirmedTimes
 from feature_service.identity import IdKey, hash_token
-from feature_service.online import OnlineFeatures
+from feature_service.kernel import READ_BEFORE_HORIZON
+from feature_service.online import OnlineFeatures, approximate_entities
 from feature_service.plan import make_plan
 from feature_service.records import DECODED, ENTITIES, ENTITY_INDEX
 from feature_service.settings import make_online_features
@@ -25,6 +26,7 @@ class NamedFeatures:
     feature_set_version: str
     as_of_ms: int
     freshness_ms: int | None
+    approximate_entities: tuple[str, ...]
 
 
 class FeatureLookup:
@@ -61,7 +63,7 @@ class FeatureLookup:
         features = self._views[view_name]
         keys = features.keys(row)
         vectors = features.vectors(row, keys, await self._reader.read(keys.keys))
-        if vectors.statuses[0] != 0:
+        if vectors.statuses[0] & READ_BEFORE_HORIZON:
             raise HorizonError("as_of_ms lies so far back that records of these entities may be gone already")
         return NamedFeatures(
             names,
@@ -69,4 +71,5 @@ class FeatureLookup:
             feature_set_version(names),
             int(row["event_time_ms"][0]),
             self.times.ages_ms(row, list(features.plan.entities), now_ms)[0],
+            approximate_entities(int(vectors.statuses[0])),
         )

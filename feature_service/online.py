@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.errors import HistoryFormatError
-from feature_service.kernel import Workspace, compute, make_workspace
+from feature_service.kernel import APPROXIMATE, Workspace, compute, make_workspace
 from feature_service.packing import pack_transactions
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
-from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.layout import HEADER_BYTES, HEADERS, RECORD_BYTES, StoreLayout
 
 _HEADER_WORDS: Final = HEADER_BYTES // 8
 _FIRST_CAPACITY: Final = 256
@@ -29,7 +29,12 @@ class KeySet:
 @dataclass(frozen=True, slots=True)
 class FeatureVectors:
     values: NDArray[np.float64]  # (n, F); NaN is missing
-    statuses: NDArray[np.int8]  # (n,) 0, or READ_BEFORE_HORIZON: that row's values must not be used
+    statuses: NDArray[np.int8]  # (n,) bits of the kernel's; READ_BEFORE_HORIZON: that row's values must not be used
+
+
+def approximate_entities(status: int) -> tuple[str, ...]:
+    """Those of a row whose windows reach past the records that are seen exactly."""
+    return tuple(name for index, name in enumerate(ENTITIES) if status & APPROXIMATE << index)
 
 
 class OnlineFeatures:
@@ -68,9 +73,9 @@ class OnlineFeatures:
         lengths = np.fromiter((len(history or b"") for history in histories), dtype=np.int64, count=len(histories))
         for key, history in zip(keys.keys, histories, strict=True):
             if history is not None and (
-                not history.startswith(HEADER) or (len(history) - HEADER_BYTES) % RECORD_BYTES != 0
+                not history.startswith(HEADERS) or (len(history) - HEADER_BYTES) % RECORD_BYTES != 0
             ):
-                raise HistoryFormatError(f"the value under {key!r} is no history of format {HEADER[-1]}")
+                raise HistoryFormatError(f"the value under {key!r} is no history of format 1 or 2")
         words = np.frombuffer(b"".join([history for history in histories if history is not None]), dtype=np.int64)
         table = np.zeros((len(histories) + 1, 2), dtype=np.int64)  # the last row serves places of -1: no records
         table[:-1, 0] = (np.cumsum(lengths) - lengths) // 8 + _HEADER_WORDS

@@ -1,7 +1,8 @@
-"""The two fixed-width forms a payment takes after its bytes have been decoded.
+"""The fixed-width forms a payment takes after its bytes have been decoded.
 
 `DECODED` is one validated message of the contract: ids hashed, amount in the base currency. `RECORD` is what an
-entity's history holds of it: 72 bytes, nine 64-bit words, so that the kernel can read a history as int64.
+entity's history holds of it: 72 bytes, nine 64-bit words, so that the kernel can read a history as int64. `TILE` is
+what a compacted history holds in place of many old records that no read tells apart any more.
 """
 
 from enum import IntEnum
@@ -18,13 +19,18 @@ MISSING_INT16: Final = np.iinfo(np.int16).min
 
 
 class Kind(IntEnum):
-    """Of a record. The first four are `TransactionKind`; a label is filed among the records of its transaction."""
+    """Of a record. The first four are `TransactionKind`; a label is filed among the records of its transaction.
+
+    Compacted histories have two more: tiles, and the frontier, before whose event time no read is answered.
+    """
 
     AUTHORISATION = 1
     CAPTURE = 2
     REVERSAL = 3
     REFUND = 4
     LABEL = 5
+    TILE = 6
+    FRONTIER = 7
 
 
 class Outcome(IntEnum):
@@ -87,11 +93,29 @@ RECORD: Final = np.dtype(
 )
 RECORD_WORDS: Final = RECORD.itemsize // 8
 
+# In the same words as RECORD, the ones on which reading and trimming rest at the same place: event time and kind.
+TILE: Final = np.dtype(
+    [
+        ("event_time_ms", "<i8"),  # the end of its bucket, inclusive
+        ("count", "<i8"),  # of records; of frauds for labels
+        ("amount_count", "<i8"),  # of records with a known amount
+        ("amount_total", "<i8"),
+        ("squares_high", "<i8"),  # the sum of squared amounts, 128 bits
+        ("squares_low", "<i8"),
+        ("amount_min", "<i8"),  # meaningless where amount_count is 0
+        ("level", "<u2"),  # the bucket is 1 << level milliseconds long, its start exclusive
+        ("group", "<u2"),  # what its records have in common: kernel.groups
+        ("kind", "u1"),
+        ("padding", "u1", (3,)),
+        ("amount_max", "<i8"),
+    ]
+)
+
 assert DECODED.itemsize == 112
-assert RECORD.itemsize == 72
+assert RECORD.itemsize == TILE.itemsize == 72
 
 
-def word_of(field: str) -> int:
-    """Index of the 64-bit word of a RECORD in which the field starts."""
-    assert RECORD.fields is not None
-    return int(RECORD.fields[field][1]) // 8
+def word_of(field: str, layout: np.dtype[np.void] = RECORD) -> int:
+    """Index of the 64-bit word of a RECORD, or of a TILE, in which the field starts."""
+    assert layout.fields is not None
+    return int(layout.fields[field][1]) // 8

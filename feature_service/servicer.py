@@ -72,6 +72,7 @@ class FeatureServicer:
             feature_set_version=found.feature_set_version,
             as_of_ms=found.as_of_ms,
             freshness_ms=found.freshness_ms,
+            approximate_entities=found.approximate_entities,
         )
 
     async def describe_catalogue(

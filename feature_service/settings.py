@@ -6,14 +6,14 @@ from typing import Final
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from feature_service.catalogue.definitions import HORIZON_MS
+from feature_service.catalogue.definitions import EXACT_MEMBERS, HORIZON_MS
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreError
 from feature_service.identity import IdKey
 from feature_service.money import currency_exponents
 from feature_service.online import OnlineFeatures
 from feature_service.plan import Plan
-from feature_service.stores.layout import StoreLayout
+from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from telemetry.logs import Level
 
@@ -43,6 +43,12 @@ class StoreSettings(BaseSettings):
         120,
         ge=68,
         description="Days after its last record when a history is forgotten; well past the longest window and delay.",
+    )
+    history_cap: int = Field(
+        HISTORY_CAP,
+        ge=EXACT_MEMBERS,
+        le=8 * HISTORY_CAP,
+        description="Records of a history past which old ones are compacted into sums that say the same to readers.",
     )
     redis_timeout_ms: int = Field(
         5_000, gt=0, description="How long a call to Redis may take before its connection is given up, ms."
@@ -80,6 +86,7 @@ def make_redis_store(store: StoreSettings, contract: ContractSettings, id_key: I
         store_layout(store, id_key),
         retention_ms=contract.retention_ms,
         history_ttl_s=store.history_ttl_days * _DAY_S,
+        history_cap=store.history_cap,
         timeout_ms=store.redis_timeout_ms,
     )
 

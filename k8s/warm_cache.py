@@ -12,8 +12,10 @@ from fraud.v1.label_pb2 import LABEL_SOURCE_CUSTOMER, Label
 from fraud.v1.transaction_pb2 import Transaction
 
 from feature_service.catalogue import view
+from feature_service.compaction import compact_history
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
+from feature_service.kernel.tiles import RECORDS_BEFORE_FRONTIER
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
 from feature_service.plan import make_plan
@@ -66,7 +68,13 @@ def warm(id_hash_key_file: Path) -> None:
             records=folded.records,
             known=np.full(store.shard_count, -1),
         )
-        encode_fold(batch, layout, retention_ms=contract.retention_ms, ttl_s=store.history_ttl_days * 86_400)
+        encode_fold(
+            batch,
+            layout,
+            retention_ms=contract.retention_ms,
+            ttl_s=store.history_ttl_days * 86_400,
+            history_cap=store.history_cap,
+        )
 
     split_score_batch(join_score_batch([PAYMENT], [b""], b""))
     row = transactions.decode_one(PAYMENT, EVENT_TIME_MS)
@@ -75,6 +83,7 @@ def warm(id_hash_key_file: Path) -> None:
         features = make_online_features(make_plan(view(name).names), layout, contract)
         keys = features.keys(row)
         features.vectors(row, keys, [history] * len(keys.keys))
+    compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import structlog
 from numpy.typing import NDArray
 
 from feature_service.errors import HistoryFormatError
-from feature_service.online import KeySet, OnlineFeatures
+from feature_service.kernel import READ_BEFORE_HORIZON
+from feature_service.online import KeySet, OnlineFeatures, approximate_entities
 from feature_service.records import MISSING_INT64
 from scorer.errors import ModelError
 from scorer.policy import Action, Tier
@@ -36,12 +37,14 @@ class Assessment(NamedTuple):
     probability: float | None
     action: Action
     rules: tuple[str, ...]  # that hold
+    approximate_entities: tuple[str, ...]  # in the vector
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
     values: NDArray[np.float64]  # (n, all features)
     usable: NDArray[np.bool_]  # (n,) whether histories were read, readable and within the horizon
+    statuses: NDArray[np.int8]  # (n,) as the kernel gives them
 
 
 class Prediction(NamedTuple):
@@ -56,6 +59,7 @@ class Predictions:
     full: Prediction
     request_only: Prediction  # asked where `full` has no answer
     rule_values: NDArray[np.float64]  # (n, features of the rules)
+    statuses: NDArray[np.int8]  # (n,) as the kernel gives them
 
 
 class Assessor:
@@ -75,7 +79,8 @@ class Assessor:
         """Features of (n,) DECODED rows; without histories those of the request alone."""
         if histories is None:
             nowhere = KeySet([], np.full_like(keys.places, _NOWHERE))
-            return Vectors(self.features.vectors(rows, nowhere, []).values, np.zeros(rows.shape[0], dtype=np.bool_))
+            of_request = self.features.vectors(rows, nowhere, [])
+            return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
             found = self.features.vectors(rows, keys, histories)
         except HistoryFormatError as error:
@@ -84,8 +89,12 @@ class Assessor:
                 return self.vectors(rows, keys, None)
             # One by one, so that only the payments of that entity go without.
             each = [self.vectors(rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
-            return Vectors(np.concatenate([one.values for one in each]), np.concatenate([one.usable for one in each]))
-        return Vectors(found.values, found.statuses == 0)
+            return Vectors(
+                np.concatenate([one.values for one in each]),
+                np.concatenate([one.usable for one in each]),
+                np.concatenate([one.statuses for one in each]),
+            )
+        return Vectors(found.values, found.statuses & READ_BEFORE_HORIZON == 0, found.statuses)
 
     def predict(self, vectors: Vectors) -> Predictions:
         models = self.models
@@ -100,6 +109,7 @@ class Assessor:
             Prediction(full, from_full),
             Prediction(request_only, from_request_only),
             vectors.values[:, self._rule_places],
+            vectors.statuses,
         )
 
     def assess(
@@ -110,22 +120,26 @@ class Assessor:
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
-        for index, (p_full, p_request_only, amount_minor, request, age_ms) in enumerate(
+        for index, (p_full, p_request_only, amount_minor, request, age_ms, status) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
                 rows["amount_minor"].tolist(),
                 predictions.rule_values.tolist(),
                 ages_ms,
+                predictions.statuses.tolist(),
                 strict=True,
             )
         ):
+            approximate: tuple[str, ...] = ()
             model: ServedModel | None
             probability: float | None
             if not isnan(p_full):
                 stale = age_ms is not None and age_ms > self._freshness_limit_ms
                 tier = Tier.DEGRADED_STALE if stale else Tier.FULL
                 model, vector, probability = models.full, full[index], p_full
+                if status:
+                    approximate = approximate_entities(status)
             elif not isnan(p_request_only):
                 tier, model = Tier.DEGRADED_NO_FEATURES, models.request_only
                 vector, probability = request_only[index], p_request_only
@@ -137,7 +151,7 @@ class Assessor:
                 tier,
                 dict(zip(models.rule_features, request, strict=True)),
             )
-            assessments.append(Assessment(tier, model, vector, probability, action, rules))
+            assessments.append(Assessment(tier, model, vector, probability, action, rules, approximate))
         return assessments
 
 

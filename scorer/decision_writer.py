@@ -66,8 +66,10 @@ class DecisionWriter:
         latency.explanation_us = times.explanation_us
         latency.total_us = times.total_us
         brief = message.SerializeToString()
-        if reasons or skipped:
-            brief += additions(reasons=reasons, skipped=skipped)
+        if reasons or skipped or assessment.approximate_entities:
+            brief += additions(
+                reasons=reasons, skipped=skipped, approximate_entities=assessment.approximate_entities
+            )  # fmt: skip
         return brief
 
     def _message(self, model: ServedModel | None) -> Decision:
@@ -79,7 +81,9 @@ class DecisionWriter:
         return message
 
 
-def additions(*, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = ()) -> bytes:
+def additions(
+    *, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = (), approximate_entities: Sequence[str] = ()
+) -> bytes:
     """To append to a Decision's bytes."""
     return Decision(
         reasons=[
@@ -93,6 +97,7 @@ def additions(*, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = ()) 
             for reason in reasons
         ],
         skipped_stages=skipped,
+        approximate_entities=approximate_entities,
     ).SerializeToString()
 
 

@@ -7,7 +7,7 @@ are read anew and the partition is read again from there. See ARCHITECTURE.md fo
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -58,6 +58,12 @@ class Publisher(Protocol):
     async def publish(self, folded: FoldedBatch) -> None: ...
 
 
+class LongHistories(Protocol):
+    """Takes the keys of histories that are to be compacted, at once."""
+
+    def add(self, keys: Iterable[bytes]) -> None: ...
+
+
 @dataclass(slots=True)
 class _Partition:
     """Valid for one epoch."""
@@ -77,6 +83,7 @@ class FoldService:
         store: HistoryStore,
         decoders: Mapping[str, RecordDecoder],
         publisher: Publisher,
+        long_histories: LongHistories,
         *,
         read_topics: Callable[[], Awaitable[Mapping[str, TopicInfo]]],
         initialise: bool,
@@ -93,6 +100,7 @@ class FoldService:
         self._store = store
         self._decoders = decoders
         self._publisher = publisher
+        self._long_histories = long_histories
         self._read_topics = read_topics
         self._initialise = initialise
         self._on_failure = on_failure
@@ -192,7 +200,7 @@ class FoldService:
         fault = None
         if self._consumer is not None and self._consumer.current(batch):
             try:
-                await self._store.fold(calls)
+                self._long_histories.add(await self._store.fold(calls))
             except FenceMismatchError as error:
                 fault = "mismatch"
                 self._metrics.add("fraud.fold.mismatches", 1, {"cause": "fold"})

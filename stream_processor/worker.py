@@ -18,6 +18,7 @@ from feature_service.errors import FeatureError
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
+from stream_processor.compaction import Compactor
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
 from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
@@ -121,10 +122,14 @@ class Worker:
             },
             on_contact=lambda tp: self._progress.excuse([tp], now_ms=_monotonic_ms()),
         )
+        compactor = Compactor(store, metrics)
+        compacting = asyncio.create_task(compactor.run())
+        self._open.callback(compacting.cancel)
         self._service = FoldService(
             store,
             self._decoders,
             publisher,
+            compactor,
             read_topics=read_topics,
             initialise=settings.initialise,
             on_failure=self.app.crash,

@@ -22,12 +22,14 @@ Label = Literal[
 
 CounterName = Literal[
     "fraud.alerts.published",
+    "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
     "fraud.decisions.replayed",
     "fraud.fold.batches",
     "fraud.fold.mismatches",
     "fraud.fold.resyncs",
+    "fraud.histories.compacted",
     "fraud.labels.folded",
     "fraud.publish.failures",
     "fraud.requests.shed",
@@ -81,6 +83,9 @@ _COUNT: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 
 
 COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.published": Metric("{alert}", "Alerts that Kafka acknowledged.", ("action",)),
+    "fraud.compaction.failures": Metric(
+        "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)
+    ),
     "fraud.deadlines.missed": Metric("{call}", "Answers sent after their caller's deadline.", ("tier",)),
     "fraud.decisions.made": Metric(
         "{decision}", "Transactions decided.", ("caller", "tier", "action", "model_name", "model_version")
@@ -89,6 +94,7 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.fold.batches": Metric("{batch}", "Micro-batches folded into entity histories.", ("topic",)),
     "fraud.fold.mismatches": Metric("{call}", "Shard writes refused by their fence.", ("cause",)),
     "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
+    "fraud.histories.compacted": Metric("{history}", "Long histories put into a shorter form."),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),

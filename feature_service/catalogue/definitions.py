@@ -15,6 +15,12 @@ DAY_MS: Final = 24 * HOUR_MS
 # longer one needs a new generation of histories.
 HORIZON_MS: Final = 37 * DAY_MS
 
+# Of an entity with so many records in the horizon or more, the newest so many are seen exactly, whichever window they
+# are in. Windows that reach further back count older ones up to a boundary that lies off by 1/32 of its age at most
+# (1/16 at the horizon). Older ones do not enter DISTINCT and SAME, which then mean "at least", nor what is since the
+# previous record.
+EXACT_MEMBERS: Final = 1_024
+
 
 class Input(IntEnum):
     """Which records an aggregation sees. The value is a bit position in the kernel's mask."""
@@ -36,7 +42,7 @@ class Statistic(IntEnum):
     AMOUNT_STD = 3  # of the sample (n - 1); missing below two amounts
     AMOUNT_MIN = 4
     AMOUNT_MAX = 5
-    FRAUD_COUNT = 6  # records whose latest label known as of the read says fraud
+    FRAUD_COUNT = 6  # attempts whose latest label known as of the read says fraud
     FRAUD_RATE = 7  # FRAUD_COUNT / COUNT
     DISTINCT = 8  # different values of `of`, missing ones aside
     SAME = 9  # records that share `of` with the current transaction; missing where that has none
@@ -99,6 +105,8 @@ class Aggregate:
             raise CatalogueError(f"{self.statistic.name} of {self.entity}: `of` belongs to DISTINCT and SAME only")
         if self.of and self.of not in attributes:
             raise CatalogueError(f"{self.entity} records carry {', '.join(attributes)}, not {self.of!r}")
+        if self.statistic in (Statistic.FRAUD_COUNT, Statistic.FRAUD_RATE) and self.input is not Input.ATTEMPTS:
+            raise CatalogueError(f"{self.statistic.name} of {self.entity}: labels are of attempts, of no other input")
         if self.delay_ms < 0 or not 0 < self.window_ms <= HORIZON_MS - self.delay_ms:
             raise CatalogueError(f"{self.name}: window + delay must lie within the horizon of {HORIZON_MS} ms")
         if self.statistic in (Statistic.SECONDS_SINCE_PREVIOUS, Statistic.TRAVEL_SPEED_KMH) and (

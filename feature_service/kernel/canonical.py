@@ -2,6 +2,7 @@
 
 Nothing depends on the order in which records came or how they were stored: the same set gives the same members.
 Which copy of a (kind, id) wins: the one whose outcome is known; then the earlier event time; then the larger words.
+Tiles are set aside: what is a member is found among records.
 """
 
 from typing import Final, NamedTuple
@@ -11,19 +12,29 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import HORIZON_MS, Input
 from feature_service.compiled import compiled
-from feature_service.records import MISSING_INT64, RECORD_WORDS, Kind, Outcome, word_of
-
-# Plain integers, which Numba compiles in. Words of a record:
-TIME, ID, AMOUNT, KNOWN_AT = (
-    word_of(name) for name in ("event_time_ms", "transaction_hash", "amount_minor", "known_at_ms")
+from feature_service.kernel.ordering import canonical_order
+from feature_service.kernel.words import (
+    AMOUNT,
+    CODES,
+    COUNTERPART,
+    ID,
+    KNOWN_AT,
+    LOCATION,
+    M_AMOUNT,
+    M_ATTRIBUTE,
+    M_FLAGS,
+    M_ID,
+    M_LOCATION,
+    M_TIME,
+    TIME,
 )
-COUNTERPART, CODES, LOCATION = (word_of(name) for name in ("counterpart", "mcc", "latitude"))
+from feature_service.kernel.workspace import Workspace
+from feature_service.records import MISSING_INT64, RECORD_WORDS, Kind, Outcome
 
-# Columns of a member. The country stands after the counterparts: attribute 3.
-M_TIME, M_ID, M_AMOUNT, M_ATTRIBUTE, M_LOCATION, M_FLAGS, MEMBER_COLUMNS = 0, 1, 2, 3, 7, 8, 9
 FRAUD, CURRENT = 1 << 16, 1 << 17  # above the bits of Input in the flags
 
 _AUTHORISATION, _LABEL = int(Kind.AUTHORISATION), int(Kind.LABEL)
+_TILE, _FRONTIER = int(Kind.TILE), int(Kind.FRONTIER)
 _CAPTURE, _REVERSAL, _REFUND = int(Kind.CAPTURE), int(Kind.REVERSAL), int(Kind.REFUND)
 _APPROVED, _DECLINED = int(Outcome.APPROVED), int(Outcome.DECLINED)
 _ATTEMPT_BIT = 1 << Input.ATTEMPTS
@@ -33,28 +44,15 @@ _CAPTURE_BIT, _REVERSAL_BIT, _REFUND_BIT = 1 << Input.CAPTURES, 1 << Input.REVER
 _HORIZON_MS: Final = HORIZON_MS
 
 
-class Workspace(NamedTuple):
-    """Scratch memory of one thread, for histories of up to `capacity` records."""
+class Gathered(NamedTuple):
+    """What a read sees of one history."""
 
-    members: NDArray[np.int64]  # (capacity + 1, MEMBER_COLUMNS)
-    sorted: NDArray[np.int64]  # the same, in canonical order
-    bases: NDArray[np.int64]  # (capacity + 1,) word of the record behind each member
-    labels: NDArray[np.int64]  # (capacity + 1,) words of the labels
-    label_known_at: NDArray[np.int64]  # (capacity + 1,) of each member's best label
-    label_code: NDArray[np.int64]
-    table: NDArray[np.int64]  # (>= 2 * capacity + 4,) open addressing
-
-
-def make_workspace(capacity: int) -> Workspace:
-    def column(size: int) -> NDArray[np.int64]:
-        return np.empty(size, dtype=np.int64)
-
-    members = np.empty((2, capacity + 1, MEMBER_COLUMNS), dtype=np.int64)
-    table_size = 4
-    while table_size < 2 * capacity + 4:
-        table_size *= 2
-    size = capacity + 1
-    return Workspace(members[0], members[1], column(size), column(size), column(size), column(size), column(table_size))
+    members: NDArray[np.int64]  # (found, MEMBER_COLUMNS), and memory behind them
+    found: int
+    labels: int  # how many, in Workspace.labels
+    tiles: int  # how many, in Workspace.tiles
+    newest_ms: int  # of the whole history; MISSING_INT64 where it is empty
+    frontier_ms: int  # before which the history cannot be read; MISSING_INT64 where it was never compacted
 
 
 @compiled
@@ -98,45 +96,21 @@ def _fill_member(member: NDArray[np.int64], words: NDArray[np.int64], base: int,
 
 
 @compiled
-def _precedes(a: NDArray[np.int64], b: NDArray[np.int64]) -> bool:
-    """Canonical order: event time, then id, then flags (which tell the kinds of one id apart)."""
-    if a[M_TIME] != b[M_TIME]:
-        return a[M_TIME] < b[M_TIME]  # type: ignore[no-any-return]
-    if a[M_ID] != b[M_ID]:
-        return a[M_ID] < b[M_ID]  # type: ignore[no-any-return]
-    return a[M_FLAGS] & 0xFFFF < b[M_FLAGS] & 0xFFFF  # type: ignore[no-any-return]
+def _rearrange(values: NDArray[np.int64], order: NDArray[np.int64], spare: NDArray[np.int64]) -> None:
+    for index in range(order.shape[0]):
+        spare[index] = values[order[index]]
+    values[: order.shape[0]] = spare[: order.shape[0]]
 
 
 @compiled
-def _merge_sort(
-    members: NDArray[np.int64], count: int, order: NDArray[np.int64], spare: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Order of the members, by merging the ascending runs that arrival left: linear for a few runs."""
-    for index in range(count):
-        order[index] = index
-    while True:
-        written, runs = 0, 0
-        while written < count:
-            left = written
-            middle = left + 1
-            while middle < count and _precedes(members[order[middle - 1]], members[order[middle]]):
-                middle += 1
-            end = middle + 1 if middle < count else middle
-            while end < count and _precedes(members[order[end - 1]], members[order[end]]):
-                end += 1
-            right = middle
-            while written < end:
-                if right == end or (left < middle and _precedes(members[order[left]], members[order[right]])):
-                    spare[written] = order[left]
-                    left += 1
-                else:
-                    spare[written] = order[right]
-                    right += 1
-                written += 1
-            runs += 1
-        order, spare = spare, order
-        if runs <= 1:
-            return order
+def _insert_current(members: NDArray[np.int64], found: int, current: NDArray[np.int64]) -> None:
+    """Among (found + 1) members whose last one is free; none of them is newer."""
+    place = found
+    # Of one id, an authorisation stands before other kinds.
+    while place > 0 and members[place - 1, M_TIME] == current[TIME] and members[place - 1, M_ID] >= current[ID]:
+        members[place] = members[place - 1]
+        place -= 1
+    _fill_member(members[place], current, 0, _ATTEMPT_BIT | CURRENT)
 
 
 @compiled
@@ -148,14 +122,14 @@ def gather(
     current: NDArray[np.int64],
     has_current: bool,
     space: Workspace,
-) -> tuple[NDArray[np.int64], int, int]:
-    """Canonical members, oldest first; how many; and the newest event time of the whole history.
+) -> Gathered:
+    """Canonical members, oldest first, and the labels and tiles beside them.
 
     `first` is the word at which `count` records start. Members are those with event time in (as_of - horizon, as_of],
     with the labels known as of then; the current transaction stands for its stored copies, its outcome not known.
     """
     oldest_ms = as_of_ms - _HORIZON_MS
-    newest_ms = MISSING_INT64
+    newest_ms, last_ms = MISSING_INT64, MISSING_INT64
     size = 4
     while size < 2 * count + 2:
         size *= 2
@@ -163,19 +137,18 @@ def gather(
     table = space.table
     table[:size] = -1
     members, bases = space.members, space.bases
-    found, label_count = 0, 0
+    found, others, in_order = 0, 0, True
     for base in range(first, first + count * RECORD_WORDS, RECORD_WORDS):
         time_ms = words[base + TIME]
         newest_ms = max(newest_ms, time_ms)
+        kind = (words[base + CODES] >> 32) & 0xFF
+        if kind >= _LABEL:
+            space.labels[others] = base
+            others += 1
+            continue
         if time_ms > as_of_ms or time_ms <= oldest_ms:
             continue
-        kind = (words[base + CODES] >> 32) & 0xFF
         identity = words[base + ID]
-        if kind == _LABEL:
-            if words[base + KNOWN_AT] <= as_of_ms:
-                space.labels[label_count] = base
-                label_count += 1
-            continue
         if has_current and kind == _AUTHORISATION and identity == current[ID]:
             continue
         place = (identity + kind) & mask
@@ -185,39 +158,64 @@ def gather(
                 table[place] = found
                 bases[found] = base
                 found += 1
+                in_order &= time_ms > last_ms
+                last_ms = time_ms
                 break
             rival = bases[holder]
             if words[rival + ID] == identity and (words[rival + CODES] >> 32) & 0xFF == kind:
                 if _wins(words, base, rival):
                     bases[holder] = base
+                    in_order = False
                 break
             place = (place + 1) & mask
 
+    label_count, tile_count, frontier_ms = 0, 0, MISSING_INT64
+    if others:
+        label_count, tile_count, frontier_ms = _part_others(words, others, oldest_ms, as_of_ms, space)
+    if label_count:
+        _find_labels(words, label_count, mask, found, space)
+    if not in_order:
+        order = canonical_order(words, bases, found, space.order, space.spare)
+        _rearrange(bases, order, space.label_known_at)
+        if label_count:
+            _rearrange(space.label_code, order, space.label_known_at)
     for index in range(found):
         codes = words[bases[index] + CODES]
         _fill_member(members[index], words, bases[index], _input_bits((codes >> 32) & 0xFF, (codes >> 40) & 0xFF))
     if label_count:
-        _join_labels(words, label_count, mask, found, space)
+        for index in range(found):
+            if space.label_code[index] & 1:
+                members[index, M_FLAGS] |= FRAUD
     if has_current:
-        _fill_member(members[found], current, 0, _ATTEMPT_BIT | CURRENT)
+        _insert_current(members, found, current)
         found += 1
-
-    in_order = True
-    for index in range(1, found):
-        if not _precedes(members[index - 1], members[index]):
-            in_order = False
-            break
-    if in_order:
-        return members, found, newest_ms
-    order = _merge_sort(members, found, space.bases, space.labels)
-    for index in range(found):
-        space.sorted[index] = members[order[index]]
-    return space.sorted, found, newest_ms
+    return Gathered(members, found, label_count, tile_count, newest_ms, frontier_ms)
 
 
 @compiled
-def _join_labels(words: NDArray[np.int64], label_count: int, mask: int, found: int, space: Workspace) -> None:
-    """Mark the members that are fraud by their latest label; of labels known at one time the larger code wins."""
+def _part_others(
+    words: NDArray[np.int64], others: int, oldest_ms: int, as_of_ms: int, space: Workspace
+) -> tuple[int, int, int]:
+    """How many of `space.labels` stay there, and how many go to `space.tiles`; and the frontier."""
+    labels, tiles, frontier_ms = 0, 0, MISSING_INT64
+    for index in range(others):
+        base = space.labels[index]
+        kind, time_ms = (words[base + CODES] >> 32) & 0xFF, words[base + TIME]
+        if kind == _FRONTIER:
+            frontier_ms = max(frontier_ms, time_ms)
+        elif oldest_ms < time_ms <= as_of_ms:
+            if kind == _TILE:
+                space.tiles[tiles] = base
+                tiles += 1
+            elif kind == _LABEL and words[base + KNOWN_AT] <= as_of_ms:
+                space.labels[labels] = base
+                labels += 1
+    return labels, tiles, frontier_ms
+
+
+@compiled
+def _find_labels(words: NDArray[np.int64], label_count: int, mask: int, found: int, space: Workspace) -> None:
+    """The latest label of each of `space.bases`, 0 for none; of labels known at one time the larger code wins."""
     space.label_known_at[:found] = MISSING_INT64
     space.label_code[:found] = 0
     for index in range(label_count):
@@ -237,6 +235,3 @@ def _join_labels(words: NDArray[np.int64], label_count: int, mask: int, found: i
                     space.label_code[holder] = code
                 break
             place = (place + 1) & mask
-    for index in range(found):
-        if space.label_code[index] & 1:
-            space.members[index, M_FLAGS] |= FRAUD

@@ -3,6 +3,9 @@
 Sums are exact in integers; squares, the one sum that is not, are added in canonical order, so that the same set gives
 the same bits. They are taken of the difference to the newest amount, which is in every window of a lane: equal amounts
 have a deviation of exactly 0, and n amounts lose at most a factor n of precision, however near each other they are.
+Those of older records (`older`) are exact integers, and so are their squares.
+
+`lane` is a row of PlanArrays, `windows` and `outputs` are its tables: to hand all tables over costs as much as a lane.
 """
 
 import math
@@ -13,16 +16,22 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import Statistic
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import (
-    CURRENT,
-    FRAUD,
-    M_AMOUNT,
-    M_ATTRIBUTE,
-    M_FLAGS,
-    M_LOCATION,
-    M_TIME,
+from feature_service.kernel.canonical import CURRENT, FRAUD
+from feature_service.kernel.groups import FRAUDS, GROUP_INPUTS
+from feature_service.kernel.older import (
+    AMOUNTS,
+    COUNT,
+    HIGHEST,
+    LOWEST,
+    SQUARES_HIGH,
+    SQUARES_LOW,
+    TOTAL,
+    add_sum,
+    clear_sums,
 )
-from feature_service.plan import LaneKind, PlanArrays
+from feature_service.kernel.wide import wide_float, wide_product, wide_sum
+from feature_service.kernel.words import M_AMOUNT, M_ATTRIBUTE, M_FLAGS, M_LOCATION, M_TIME
+from feature_service.plan import LaneKind
 from feature_service.records import MISSING_INT32, MISSING_INT64
 
 _COUNT, _SUM, _MEAN = int(Statistic.COUNT), int(Statistic.AMOUNT_SUM), int(Statistic.AMOUNT_MEAN)
@@ -33,26 +42,41 @@ _EARTH_RADIUS_KM: Final = 6371.0088  # mean
 
 
 @compiled
+def _squares_around(pivot: int, older: NDArray[np.int64]) -> float:
+    """Of a sum, the squared differences of its amounts to the pivot: exact, then rounded."""
+    high, low = wide_product(pivot, older[AMOUNTS] * pivot - 2 * older[TOTAL])
+    high, low = wide_sum(older[SQUARES_HIGH], older[SQUARES_LOW], high, low)
+    return wide_float(high, low)
+
+
+@compiled
 def walk_moments(
     members: NDArray[np.int64],
     found: int,
     as_of_ms: int,
     lane: NDArray[np.int64],
-    plan: PlanArrays,
+    windows: NDArray[np.int64],
+    outputs: NDArray[np.int64],
     minor_per_major: float,
+    has_older: bool,
+    sums: NDArray[np.int64],
     values: NDArray[np.float64],
 ) -> None:
+    """`sums`: of what is older than the members, by segment (see `older`); the last one is for scratch."""
     wanted = 1 << lane[1]
     barred = 0 if lane[3] else CURRENT
     end_ms = as_of_ms - lane[4]
     count, amounts, frauds, total = 0, 0, 0, 0
     origin, squares = 0, 0.0
     low, high = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    older, segment, older_frauds = sums[-1, 0], lane[7] + 1, 0
+    if has_older:
+        clear_sums(sums[-1])
     position = found - 1
     while position >= 0 and members[position, M_TIME] > end_ms:
         position -= 1
     for window in range(lane[5], lane[6]):
-        start_ms = end_ms - plan.windows[window, 0]
+        start_ms = end_ms - windows[window, 0]
         while position >= 0 and members[position, M_TIME] > start_ms:
             flags = members[position, M_FLAGS]
             if flags & wanted and not flags & barred:
@@ -68,30 +92,45 @@ def walk_moments(
                     low = min(low, amount)
                     high = max(high, amount)
             position -= 1
-        for output in range(plan.windows[window, 1], plan.windows[window, 2]):
-            statistic = plan.outputs[output, 0]
+        if has_older:
+            while segment <= windows[window, 3]:
+                older_frauds += sums[segment, FRAUDS, COUNT]
+                for group in range(FRAUDS):
+                    if GROUP_INPUTS[group] & wanted:
+                        add_sum(older, sums[segment, group])
+                segment += 1
+            n, n_frauds = count + older[COUNT], frauds + older_frauds
+            n_amounts, n_total = amounts + older[AMOUNTS], total + older[TOTAL]
+            n_low, n_high = min(low, older[LOWEST]), max(high, older[HIGHEST])
+            pivot = older[TOTAL] // older[AMOUNTS] if amounts == 0 and older[AMOUNTS] > 0 else origin
+            n_squares = squares + _squares_around(pivot, older)
+        else:
+            n, n_frauds, n_amounts, n_total = count, frauds, amounts, total
+            n_low, n_high, pivot, n_squares = low, high, origin, squares
+        for output in range(windows[window, 1], windows[window, 2]):
+            statistic = outputs[output, 0]
             value = math.nan
             if statistic == _COUNT:
-                value = float(count)
+                value = float(n)
             elif statistic == _SUM:
-                value = total / minor_per_major
+                value = n_total / minor_per_major
             elif statistic == _FRAUDS:
-                value = float(frauds)
+                value = float(n_frauds)
             elif statistic == _FRAUD_RATE:
-                value = frauds / count if count else 0.0
+                value = n_frauds / n if n else 0.0
             elif statistic == _STD:
-                if amounts > 1:
-                    step = float(total - amounts * origin)
-                    variance = (squares - step * step / amounts) / (amounts - 1)
+                if n_amounts > 1:
+                    step = float(n_total - n_amounts * pivot)
+                    variance = (n_squares - step * step / n_amounts) / (n_amounts - 1)
                     value = math.sqrt(max(variance, 0.0)) / minor_per_major
-            elif amounts:
+            elif n_amounts:
                 if statistic == _MEAN:
-                    value = total / (amounts * minor_per_major)
+                    value = n_total / (n_amounts * minor_per_major)
                 elif statistic == _MIN:
-                    value = low / minor_per_major
+                    value = n_low / minor_per_major
                 elif statistic == _MAX:
-                    value = high / minor_per_major
-            values[plan.outputs[output, 1]] = value
+                    value = n_high / minor_per_major
+            values[outputs[output, 1]] = value
 
 
 @compiled
@@ -100,7 +139,8 @@ def walk_attribute(
     found: int,
     as_of_ms: int,
     lane: NDArray[np.int64],
-    plan: PlanArrays,
+    windows: NDArray[np.int64],
+    outputs: NDArray[np.int64],
     same_as: int,
     table: NDArray[np.int64],
     values: NDArray[np.float64],
@@ -122,7 +162,7 @@ def walk_attribute(
     while position >= 0 and members[position, M_TIME] > end_ms:
         position -= 1
     for window in range(lane[5], lane[6]):
-        start_ms = end_ms - plan.windows[window, 0]
+        start_ms = end_ms - windows[window, 0]
         while position >= 0 and members[position, M_TIME] > start_ms:
             flags = members[position, M_FLAGS]
             value = members[position, column]
@@ -139,8 +179,8 @@ def walk_attribute(
                 table[place] = value
                 count += 1
         result = float(count) if distinct or same_as != 0 else math.nan
-        for output in range(plan.windows[window, 1], plan.windows[window, 2]):
-            values[plan.outputs[output, 1]] = result
+        for output in range(windows[window, 1], windows[window, 2]):
+            values[outputs[output, 1]] = result
 
 
 @compiled
@@ -166,7 +206,8 @@ def newest_other(
     found: int,
     as_of_ms: int,
     lane: NDArray[np.int64],
-    plan: PlanArrays,
+    windows: NDArray[np.int64],
+    outputs: NDArray[np.int64],
     current_location: int,
     values: NDArray[np.float64],
 ) -> None:
@@ -187,5 +228,5 @@ def newest_other(
             if _latitude(location) != MISSING_INT32:
                 result = distance_km(current_location, location) / (max(seconds, 1.0) / 3600.0)
                 break
-    for output in range(plan.windows[lane[5], 1], plan.windows[lane[5], 2]):
-        values[plan.outputs[output, 1]] = result
+    for output in range(windows[lane[5], 1], windows[lane[5], 2]):
+        values[outputs[output, 1]] = result

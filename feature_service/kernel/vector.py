@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import DAY_MS, HOUR_MS, Operation
 from feature_service.compiled import compiled
-from feature_service.kernel.canonical import CODES, COUNTERPART, LOCATION, Workspace, gather
+from feature_service.kernel.canonical import gather
+from feature_service.kernel.groups import GROUPS
 from feature_service.kernel.lanes import newest_other, walk_attribute, walk_moments
+from feature_service.kernel.older import SUM_COLUMNS, first_since, sum_older
+from feature_service.kernel.words import CODES, COUNTERPART, LOCATION, M_TIME
+from feature_service.kernel.workspace import Workspace
 from feature_service.plan import LaneKind, PlanArrays
 from feature_service.records import MISSING_INT16, MISSING_INT32, MISSING_INT64
 
@@ -22,6 +26,7 @@ _DAY_MS, _HOUR_MS = DAY_MS, HOUR_MS
 _NO_LOCATION = MISSING_INT32 & 0xFFFFFFFF
 
 READ_BEFORE_HORIZON: Final = 1  # a status
+APPROXIMATE: Final = 2  # a status of the first entity; of the others, the bits after it
 
 
 @compiled
@@ -84,10 +89,16 @@ def compute(
 
     words: all histories, int64. spans: (n, 6, 2) first word and record count of each entity's history. rows: (n,)
     DECODED, read as of their event times. currents: (n, 6, 9) the record of each row in each entity's history.
-    vectors: (n, F) out. statuses: (n,) out, 0 or READ_BEFORE_HORIZON where the read lies more than `slack_ms` behind
-    a history's newest record, so that records may have been trimmed.
+    vectors: (n, F) out. statuses: (n,) out, bits. READ_BEFORE_HORIZON: the read lies more than `slack_ms` behind a
+    history's newest record, so that records may have been trimmed, or before what the history was compacted for.
+    APPROXIMATE << entity: windows of that entity reach past its `exact_members` newest.
     """
     values = np.empty(plan.slot_count)
+    windows, outputs = plan.windows, plan.outputs
+    most_edges = 0
+    for entity in range(plan.entity_edges.shape[0]):
+        most_edges = max(most_edges, plan.entity_edges[entity, 1] - plan.entity_edges[entity, 0])
+    sums = np.empty((most_edges + 2, GROUPS, SUM_COLUMNS), dtype=np.int64)
     for index in range(rows.shape[0]):
         row = rows[index]
         has_current = row["transaction_hash"] != 0
@@ -101,25 +112,40 @@ def compute(
             if first_lane == end_lane or row["entity_hash"][entity] == 0:
                 continue
             current = currents[index, entity]
-            members, found, newest_ms = gather(
+            gathered = gather(
                 words, spans[index, entity, 0], spans[index, entity, 1], as_of_ms, current, has_current, space
             )
-            if newest_ms != MISSING_INT64 and as_of_ms < newest_ms - slack_ms:
-                statuses[index] = READ_BEFORE_HORIZON
+            members, found = gathered.members, gathered.found
+            if gathered.newest_ms != MISSING_INT64 and as_of_ms < gathered.newest_ms - slack_ms:
+                statuses[index] |= READ_BEFORE_HORIZON
+            if as_of_ms < gathered.frontier_ms:
+                statuses[index] |= READ_BEFORE_HORIZON
+            has_older = False
+            if found >= plan.exact_members:
+                exact_ms = members[found - plan.exact_members, M_TIME]
+                edges = plan.edges[plan.entity_edges[entity, 0] : plan.entity_edges[entity, 1]]
+                has_older = edges.shape[0] > 0 and as_of_ms - edges[-1] < exact_ms - 1
+                older = first_since(members, found - plan.exact_members, exact_ms)
+                if has_older:
+                    statuses[index] |= APPROXIMATE << entity
+                    sum_older(words, gathered, older, as_of_ms, exact_ms, edges, space, sums[: edges.shape[0] + 1])
+                members, found = members[older:], found - older
             for lane_index in range(first_lane, end_lane):
                 lane = plan.lanes[lane_index]
                 if lane[0] == _MOMENTS:
-                    walk_moments(members, found, as_of_ms, lane, plan, minor_per_major, values)
+                    walk_moments(
+                        members, found, as_of_ms, lane, windows, outputs, minor_per_major, has_older, sums, values
+                    )  # fmt: skip
                 elif lane[0] == _DISTINCT:
-                    walk_attribute(members, found, as_of_ms, lane, plan, 0, space.table, values)
+                    walk_attribute(members, found, as_of_ms, lane, windows, outputs, 0, space.table, values)
                 elif lane[0] == _SAME:
                     same_as = 0
                     if has_current:
                         same_as = current[COUNTERPART + lane[2]] if lane[2] < 3 else (current[CODES] >> 16) & 0xFFFF
-                    walk_attribute(members, found, as_of_ms, lane, plan, same_as, space.table, values)
+                    walk_attribute(members, found, as_of_ms, lane, windows, outputs, same_as, space.table, values)
                 else:
                     location = current[LOCATION] if has_current else _NO_LOCATION
-                    newest_other(members, found, as_of_ms, lane, plan, location, values)
+                    newest_other(members, found, as_of_ms, lane, windows, outputs, location, values)
         _derive(plan, values)
         for feature in range(plan.chosen.shape[0]):
             vectors[index, feature] = values[plan.chosen[feature]]

@@ -1,4 +1,7 @@
-"""All entities' histories of a data set, sorted so that a read as of any time is a slice."""
+"""All entities' histories of a data set, sorted so that a read as of any time is a slice.
+
+Where that would be a long one, it is a slice of a segment instead, which gives the same features.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +10,14 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import HORIZON_MS
 from feature_service.compiled import compiled
+from feature_service.offline.segments import (
+    SEGMENT_RECORDS,
+    Segments,
+    find_segment,
+    join_segments,
+    known_until,
+    make_segments,
+)
 from feature_service.packing import pack_entity
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
@@ -24,26 +35,40 @@ class LabelRecords:
 
 @dataclass(frozen=True, slots=True)
 class OfflineHistories:
-    """Records of all entities of a plan one after the other, each entity kind sorted by (hash, event time)."""
+    """Records of all entities of a plan one after the other, each entity kind sorted by (hash, event time).
+
+    Behind them those of the segments.
+    """
 
     words: NDArray[np.int64]  # (9 * r,)
-    hashes: NDArray[np.uint64]  # (r,)
+    hashes: NDArray[np.uint64]  # (r',) of those that are in no segment
     first: NDArray[np.int64]  # (7,) first record of each entity kind
+    segments: Segments  # of all entity kinds, one after the other
+    first_segment: NDArray[np.int64]  # (7,) of each entity kind
+    segment_records: int  # a longer slice is looked for among the segments
 
     def spans(self, rows: NDArray[np.void]) -> NDArray[np.int64]:
         """(n, 6, 2) first word and record count of each row's histories, as of its event time."""
         spans = np.zeros((rows.shape[0], len(ENTITIES), 2), dtype=np.int64)
         _find_spans(rows, self.words, self.hashes, self.first, spans)
+        if self.segments.owners.shape[0] and (spans[:, :, 1] > self.segment_records).any():
+            each = self.segments
+            _find_segment_spans(
+                rows, self.words, each.owners, each.from_ms, each.first, each.next_first, each.end,
+                self.first_segment, self.segment_records, spans,
+            )  # fmt: skip
         return spans
 
 
 def build_histories(plan: Plan, rows: NDArray[np.void], labels: LabelRecords) -> OfflineHistories:
     """Histories of the plan's entities from (n,) accepted DECODED rows of every kind, and labels."""
+    segment_records = SEGMENT_RECORDS
     records: list[NDArray[np.int64]] = []
+    segments: list[Segments] = []
     hashes: list[NDArray[np.uint64]] = []
-    first = np.zeros(len(ENTITIES) + 1, dtype=np.int64)
+    first, first_segment = np.zeros((2, len(ENTITIES) + 1), dtype=np.int64)
     for entity in range(len(ENTITIES)):
-        first[entity + 1] = first[entity]
+        first[entity + 1], first_segment[entity + 1] = first[entity], first_segment[entity]
         if entity not in plan.entities:
             continue
         present = rows[rows["entity_hash"][:, entity] != 0]
@@ -56,9 +81,19 @@ def build_histories(plan: Plan, rows: NDArray[np.void], labels: LabelRecords) ->
         records.append(both[order])
         hashes.append(owners[order])
         first[entity + 1] += owners.shape[0]
-    words = np.concatenate(records).reshape(-1) if records else np.empty(0, dtype=np.int64)
+        own = make_segments(
+            records[-1], hashes[-1], exact_members=plan.arrays.exact_members, segment_records=segment_records
+        )
+        segments.append(own)
+        first_segment[entity + 1] += own.owners.shape[0]
+    whole = join_segments(segments, first_record=int(first[-1]))
     return OfflineHistories(
-        words=words, hashes=np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64), first=first
+        words=np.concatenate([np.empty((0, RECORD_WORDS), dtype=np.int64), *records, whole.records]).reshape(-1),
+        hashes=np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64),
+        first=first,
+        segments=whole,
+        first_segment=first_segment,
+        segment_records=segment_records,
     )
 
 
@@ -96,3 +131,31 @@ def _find_spans(
             end = _lower_bound(words, hashes, start, high, owner, time_ms)
             spans[index, entity, 0] = start * RECORD_WORDS
             spans[index, entity, 1] = end - start
+
+
+@compiled
+def _find_segment_spans(
+    rows: NDArray[np.void],
+    words: NDArray[np.int64],
+    owners: NDArray[np.uint64],
+    from_ms: NDArray[np.int64],
+    first: NDArray[np.int64],
+    next_first: NDArray[np.int64],
+    end: NDArray[np.int64],
+    first_segment: NDArray[np.int64],
+    longest: int,
+    spans: NDArray[np.int64],
+) -> None:
+    """Replace spans of more records than `longest`."""
+    for index in range(rows.shape[0]):
+        row = rows[index]
+        time_ms = row["event_time_ms"]
+        for entity in range(spans.shape[1]):
+            if spans[index, entity, 1] <= longest:
+                continue
+            owner, low, high = row["entity_hash"][entity], first_segment[entity], first_segment[entity + 1]
+            segment = find_segment(owners, from_ms, low, high, owner, time_ms)
+            if segment >= 0:
+                known = known_until(words, next_first[segment], end[segment], time_ms)
+                spans[index, entity, 0] = first[segment] * RECORD_WORDS
+                spans[index, entity, 1] = known - first[segment]

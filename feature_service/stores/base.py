@@ -30,11 +30,22 @@ class HistoryReader(Protocol):
 
 
 class HistoryStore(HistoryReader, Protocol):
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         """Apply each call of the batch wholly or not at all; calls to different shards stand alone.
+
+        Returns the keys of histories that should be compacted: those that have passed the cap, and past it again and
+        again as they grow. A hint that is lost comes again with later records.
 
         Raises: FenceMismatchError, LayoutMismatchError, ShardOpenError after every call was answered, if one was
         refused; StoreUnavailableError where an answer is missing, so that it is not known what was applied.
+        """
+        ...
+
+    async def swap(self, key: bytes, read: bytes, compacted: bytes) -> bool:
+        """Put `compacted` in the place of what was read, and keep what was appended since.
+
+        False where what was read is no longer there: trimmed, swapped, or rolled back. Fences stay where they are,
+        since both forms mean the same. Raises: StoreUnavailableError.
         """
         ...
 

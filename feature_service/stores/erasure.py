@@ -7,8 +7,8 @@ import numpy as np
 from redis.exceptions import WatchError
 
 from feature_service.errors import HistoryFormatError
-from feature_service.records import RECORD
-from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES
+from feature_service.records import RECORD, TILE, Kind
+from feature_service.stores.layout import HEADER_BYTES, HEADERS, RECORD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,18 @@ class Erased:
 
 
 def without(history: bytes, *, until_ms: int) -> tuple[bytes, Erased]:
-    """The history without records of event times up to `until_ms`. Raises: HistoryFormatError."""
-    if not history.startswith(HEADER) or (len(history) - HEADER_BYTES) % RECORD_BYTES != 0:
-        raise HistoryFormatError(f"what is to be erased is no history of format {HEADER[-1]}")
+    """The history without records up to `until_ms`, and without tiles that hold any. Raises: HistoryFormatError."""
+    if not history.startswith(HEADERS) or (len(history) - HEADER_BYTES) % RECORD_BYTES != 0:
+        raise HistoryFormatError("what is to be erased is no history of a format that is known")
     records = np.frombuffer(history, dtype=RECORD, offset=HEADER_BYTES)
-    kept = records[records["event_time_ms"] > until_ms]
-    return HEADER + kept.tobytes(), Erased(records.shape[0] - kept.shape[0], kept.shape[0])
+    tiles = records.view(TILE)
+    begins_ms = np.where(
+        records["kind"] == Kind.TILE,
+        tiles["event_time_ms"] - (1 << tiles["level"].astype(np.int64)) + 1,
+        records["event_time_ms"],
+    )
+    kept = records[begins_ms > until_ms]
+    return history[:HEADER_BYTES] + kept.tobytes(), Erased(records.shape[0] - kept.shape[0], kept.shape[0])
 
 
 async def erase(client: Any, key: bytes, *, until_ms: int) -> Erased:

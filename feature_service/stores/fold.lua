@@ -1,14 +1,13 @@
-#!lua name=fraud_v1
+#!lua name=fraud_v2
 
 -- One shard, one micro-batch. Compares the shard's fence with what the worker planned on; if they are equal, appends the
 -- records and moves the fence, else writes nothing. An error in the middle of a Function does not undo its writes: so
 -- everything is read and checked before the first write, and the fence is marked as open ('!') while records go in.
 --
--- KEYS: fence, history...
--- ARGV: layout, source, known, new, confirmed_at_ms, retention_ms, ttl_s, header, record_bytes, records...
--- Returns: 'OK', 'MISMATCH <fence>', 'LAYOUT <layout>' or 'OPEN <fence>'.
+-- The name carries a version: workers of two releases run side by side, each with the library it knows.
 
 local TRIM_EVERY = 64 -- records of a history between two looks at its oldest
+local LONG_EVERY = 256 -- records of a history past the cap between two answers that name it
 
 local function trim(key, header_bytes, record_bytes, oldest_ms)
   local first = redis.call('GETRANGE', key, header_bytes, header_bytes + 7)
@@ -23,10 +22,19 @@ local function trim(key, header_bytes, record_bytes, oldest_ms)
   redis.call('SET', key, table.concat(kept), 'KEEPTTL')
 end
 
+-- Whether a history is to be compacted: it has passed the cap, or so many records since it was last said.
+local function grown_long(before, after, cap, step)
+  return after > cap and (before <= cap or math.floor(after / step) > math.floor(before / step))
+end
+
+-- KEYS: fence, history...
+-- ARGV: layout, source, known, new, confirmed_at_ms, retention_ms, ttl_s, header, record_bytes, cap_bytes, records...
+-- Returns: 'OK' and the places, after the fence, of histories to compact; 'MISMATCH <fence>', 'LAYOUT <layout>' or
+-- 'OPEN <fence>'.
 local function fold(keys, args)
   local layout, source, known, new = args[1], args[2], args[3], args[4]
   local confirmed_at_ms, retention_ms, ttl_s = args[5], tonumber(args[6]), args[7]
-  local header, record_bytes = args[8], tonumber(args[9])
+  local header, record_bytes, cap_bytes = args[8], tonumber(args[9]), tonumber(args[10])
   local fence = keys[1]
 
   local state = redis.call('HMGET', fence, 'layout', source)
@@ -35,21 +43,27 @@ local function fold(keys, args)
   if string.sub(at, 1, 1) == '!' then return 'OPEN ' .. at end
   if at ~= known then return 'MISMATCH ' .. at end
   if tonumber(new) < tonumber(known) then error('the fence would move back') end
-  if not retention_ms or (tonumber(ttl_s) or 0) < 1 then error('no retention or time to live') end
-  if #args - 9 ~= #keys - 1 then error('one run of records for each history key') end
+  if not retention_ms or not cap_bytes or (tonumber(ttl_s) or 0) < 1 then
+    error('no retention, cap or time to live')
+  end
+  if #args - 10 ~= #keys - 1 then error('one run of records for each history key') end
   local lengths = {}
   for i = 2, #keys do
     local length = redis.call('STRLEN', keys[i])
     if length > 0 and (length - #header) % record_bytes ~= 0 then error('not a history: ' .. keys[i]) end
-    local records = args[i + 8]
+    local records = args[i + 9]
     if #records == 0 or #records % record_bytes ~= 0 then error('not whole records for ' .. keys[i]) end
     lengths[i] = length
   end
 
   if not state[1] then redis.call('HSET', fence, 'layout', layout) end
   if #keys > 1 then redis.call('HSET', fence, source, '!' .. known) end
+  local answer = 'OK'
   for i = 2, #keys do
-    local records, before = args[i + 8], lengths[i]
+    local records, before = args[i + 9], lengths[i]
+    if grown_long(before, before + #records, cap_bytes, LONG_EVERY * record_bytes) then
+      answer = answer .. ' ' .. (i - 2)
+    end
     if before == 0 then
       redis.call('SET', keys[i], header .. records, 'EX', ttl_s)
     else
@@ -70,7 +84,21 @@ local function fold(keys, args)
   else
     redis.call('HSET', fence, source, new, source .. '@', confirmed_at_ms)
   end
+  return answer
+end
+
+-- Puts a shorter form of a history in its place, with what was appended since it was read.
+--
+-- KEYS: history
+-- ARGV: length and SHA-1 of what was read, and what it became.
+-- Returns: 'OK', or 'CHANGED' where the history is another one now.
+local function swap(keys, args)
+  local length = tonumber(args[1])
+  local value = redis.call('GET', keys[1])
+  if not value or #value < length or redis.sha1hex(string.sub(value, 1, length)) ~= args[2] then return 'CHANGED' end
+  redis.call('SET', keys[1], args[3] .. string.sub(value, length + 1), 'KEEPTTL')
   return 'OK'
 end
 
-redis.register_function('fraud_fold_v1', fold)
+redis.register_function('fraud_fold_v2', fold)
+redis.register_function('fraud_swap_v2', swap)

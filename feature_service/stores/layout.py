@@ -5,11 +5,14 @@ from typing import Final
 
 from feature_service.records import ENTITIES, RECORD
 
-# A history is this header, then records. The last byte is the format's version.
+# A history is a header, then records. The last byte is the format's version: in the second there are tiles.
 HEADER: Final = b"FRAUDH\x00\x01"
+COMPACTED_HEADER: Final = b"FRAUDH\x00\x02"
+HEADERS: Final = (HEADER, COMPACTED_HEADER)
 HEADER_BYTES: Final = len(HEADER)
 RECORD_BYTES: Final = RECORD.itemsize
 FOLD_VERSION: Final = 1
+HISTORY_CAP: Final = 2_048  # records, tiles among them, past which a history is to be compacted
 
 ENTITY_LETTERS: Final = dict(zip(ENTITIES, "ckmtdi", strict=True))  # k: a card
 

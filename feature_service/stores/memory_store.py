@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from feature_service.errors import FenceMismatchError, StoreError
 from feature_service.records import ENTITIES
 from feature_service.stores.fold_batch import FoldBatch
-from feature_service.stores.layout import HEADER, StoreLayout
+from feature_service.stores.layout import HEADER, HEADER_BYTES, HISTORY_CAP, RECORD_BYTES, StoreLayout
 
 
 class MemoryHistoryStore:
     """`HistoryStore` without trimming: nothing here outlives the process."""
 
-    def __init__(self, layout: StoreLayout) -> None:
+    def __init__(self, layout: StoreLayout, *, history_cap: int = HISTORY_CAP) -> None:
         self._layout = layout
+        self._cap_bytes = HEADER_BYTES + history_cap * RECORD_BYTES
         self._histories: dict[bytes, bytearray] = {}
         self._fences: dict[str, NDArray[np.int64]] = {}
         self._confirmed: dict[str, NDArray[np.int64]] = {}
@@ -25,9 +26,10 @@ class MemoryHistoryStore:
     def layout(self) -> StoreLayout:
         return self._layout
 
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         fences = self._shards(self._fences, batch.source, -1)
         refused: StoreError | None = None
+        long: list[bytes] = []
         for call, shard in enumerate(batch.shards):
             if fences[shard] != batch.known[call]:
                 refused = refused or FenceMismatchError(
@@ -40,12 +42,23 @@ class MemoryHistoryStore:
             for group in range(batch.call_groups[call], batch.call_groups[call + 1]):
                 key = self._layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group]))
                 run = batch.records[batch.group_records[group] : batch.group_records[group + 1]]
-                self._histories.setdefault(key, bytearray(HEADER)).extend(run.tobytes())
+                history = self._histories.setdefault(key, bytearray(HEADER))
+                history.extend(run.tobytes())
+                if len(history) > self._cap_bytes:
+                    long.append(key)
             fences[shard] = batch.new[call]
             if batch.confirmed_at_ms:
                 self._shards(self._confirmed, batch.source, 0)[shard] = batch.confirmed_at_ms
         if refused is not None:
             raise refused
+        return long
+
+    async def swap(self, key: bytes, read: bytes, compacted: bytes) -> bool:
+        history = self._histories.get(key)
+        if history is None or not history.startswith(read):
+            return False
+        self._histories[key] = bytearray(compacted + history[len(read) :])
+        return True
 
     async def fences(self, source: str) -> NDArray[np.int64]:
         return self._shards(self._fences, source, -1).copy()

@@ -1,5 +1,6 @@
 """Entity histories in Redis: folds through the fenced Function, and reads, on one master or on a cluster."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
@@ -14,15 +15,17 @@ from feature_service.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from feature_service.records import ENTITIES
 from feature_service.stores.cluster_url import ClusterUrl
 from feature_service.stores.fold_batch import FoldBatch
-from feature_service.stores.layout import StoreLayout
+from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_answers import accepted, is_passing
 from feature_service.stores.redis_cluster import RedisCluster
 from feature_service.stores.redis_master import RedisMaster
 from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.resp import encode_fold
 
+SWAP: Final = "fraud_swap_v2"
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 
 
@@ -60,12 +63,20 @@ class RedisHistoryStore:
     """
 
     def __init__(
-        self, url: str, layout: StoreLayout, *, retention_ms: int, history_ttl_s: int, timeout_ms: int = 5_000
+        self,
+        url: str,
+        layout: StoreLayout,
+        *,
+        retention_ms: int,
+        history_ttl_s: int,
+        history_cap: int = HISTORY_CAP,
+        timeout_ms: int = 5_000,
     ) -> None:
         """`url`: of one server, or a `ClusterUrl`. Raises: StoreError where it is neither."""
         self._layout = layout
         self._retention_ms = retention_ms
         self._history_ttl_s = history_ttl_s
+        self._history_cap = history_cap
         self._fence_keys = [layout.fence_key(shard) for shard in range(layout.shard_count)]
         # Also for what is kept beside the histories.
         self.servers: Final[RedisServers] = _servers(url, timeout_s=timeout_ms / 1000)
@@ -86,24 +97,46 @@ class RedisHistoryStore:
     async def __aexit__(self, *_: object) -> None:
         await self.servers.close()
 
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         if batch.shards.shape[0] == 0:
-            return
+            return []
         shards = batch.shards.tolist()
-        calls = encode_fold(batch, self._layout, retention_ms=self._retention_ms, ttl_s=self._history_ttl_s)
+        calls = encode_fold(
+            batch,
+            self._layout,
+            retention_ms=self._retention_ms,
+            ttl_s=self._history_ttl_s,
+            history_cap=self._history_cap,
+        )
         answers = await self.servers.call([self._fence_keys[shard] for shard in shards], calls)
         refused: Exception | None = None
+        long: list[bytes] = []
         for call, (shard, answer) in enumerate(zip(shards, answers, strict=True)):
             if isinstance(answer, ResponseError):
                 kind_of = StoreUnavailableError if is_passing(answer) else StoreError
                 refused = refused or kind_of(f"shard {shard}: {answer}")
-            elif answer != b"OK":
+            elif answer == b"OK":
+                continue
+            elif answer.startswith(b"OK "):
+                groups = [int(batch.call_groups[call]) + int(place) for place in answer.split()[1:]]
+                long += [
+                    self._layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group]))
+                    for group in groups
+                ]
+            else:
                 kind, _, detail = bytes(answer).partition(b" ")
                 refused = refused or _REFUSALS[kind](
                     f"shard {shard} of {batch.source}: planned on {batch.known[call]}, found {detail.decode()}"
                 )
         if refused is not None:
             raise refused
+        return long
+
+    async def swap(self, key: bytes, read: bytes, compacted: bytes) -> bool:
+        digest = hashlib.sha1(read, usedforsecurity=False).hexdigest().encode()
+        command = encode_command(b"FCALL", SWAP.encode(), b"1", key, b"%d" % len(read), digest, compacted)
+        [answer] = accepted(await self.servers.call([key], [command]))
+        return bool(answer == b"OK")
 
     async def fences(self, source: str) -> NDArray[np.int64]:
         states = await self._each_fence(b"HMGET", b"layout", source.encode())

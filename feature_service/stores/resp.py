@@ -8,20 +8,22 @@ from numpy.typing import NDArray
 
 from feature_service.compiled import compiled
 from feature_service.stores.fold_batch import FoldBatch
-from feature_service.stores.layout import ENTITY_LETTERS, HEADER, RECORD_BYTES, StoreLayout
+from feature_service.stores.layout import ENTITY_LETTERS, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 
-FUNCTION: Final = "fraud_fold_v1"
+FUNCTION: Final = "fraud_fold_v2"
 _LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
 _FENCE: Final = np.frombuffer(b"}:fence", dtype=np.uint8)
 # Of numbers, hashes, marks and line ends, beside the arguments whose length is known.
 _CALL_NUMBERS_BYTES_AT_MOST: Final = 192
 _GROUP_NUMBERS_BYTES_AT_MOST: Final = 96
 _DOLLAR, _STAR, _ZERO, _COLON, _BRACE, _CR, _LF = b"$*0:}\r\n"
-_FIXED_ARGUMENTS: Final = 9  # after the keys and before the records: see fold.lua
+_FIXED_ARGUMENTS: Final = 10  # after the keys and before the records: see fold.lua
 _FIRST_HEX_LETTER: Final = ord("a") - 10
 
 
-def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int) -> list[memoryview]:
+def encode_fold(
+    batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int, history_cap: int
+) -> list[memoryview]:
     """The calls of the batch, one FCALL a shard, in order."""
     command = _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode()))
     prefix = _bytes(layout.prefix)
@@ -35,6 +37,7 @@ def encode_fold(batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl
                 b"%d" % ttl_s,
                 HEADER,
                 b"%d" % RECORD_BYTES,
+                b"%d" % (HEADER_BYTES + history_cap * RECORD_BYTES),
             )
         )
     )

@@ -50,6 +50,8 @@ def get(
             table.add_row(name, "missing" if math.isnan(value) else f"{value:.10g}")
     console = Console()
     console.print(table)
+    if kind in answer.approximate_entities:
+        console.print("Approximate where windows reach past its 1,024 newest records; different values: at least.")
     if answer.HasField("freshness_ms"):
         console.print(f"Confirmed up to date {answer.freshness_ms} ms ago.")
 

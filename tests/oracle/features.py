@@ -6,6 +6,10 @@ does not stay an integer. Missing is None.
 Of several copies of a (kind, id) the one with a known outcome stands, then the earliest, then the one with the larger
 words; of records of the same millisecond the one with the larger id is the newer. Where only those last rules decide,
 they are arbitrary, and taken from the product.
+
+Of an entity with `exact_members` or more, the newest so many (and those of the same millisecond as the last of them)
+are seen as any are; older ones count by boundaries on a grid, their frauds by labels alone, and not at all for what is
+no sum.
 """
 
 import math
@@ -16,6 +20,7 @@ from fractions import Fraction
 from typing import Final
 
 from feature_service.catalogue.definitions import (
+    EXACT_MEMBERS,
     HORIZON_MS,
     Aggregate,
     Derived,
@@ -39,23 +44,43 @@ class Member:
     is_current: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """Of one entity, as of a question."""
+
+    exact: Sequence[Member]
+    older: Sequence[Member] = ()
+    older_fraud_times_ms: Sequence[int] = ()
+    exact_ms: int | None = None  # of the oldest exact one, where there may be older ones
+
+
 def feature_vector(
-    features: Sequence[Feature], asked: Payment, payments: Sequence[Payment], labels: Sequence[Label]
+    features: Sequence[Feature],
+    asked: Payment,
+    payments: Sequence[Payment],
+    labels: Sequence[Label],
+    exact_members: int = EXACT_MEMBERS,
 ) -> list[float | None]:
     """Features as of `asked`: of that transaction, or of its entities where its id is 0."""
-    return [feature_value(feature, asked, payments, labels) for feature in features]
+    return [feature_value(feature, asked, payments, labels, exact_members) for feature in features]
 
 
 def feature_value(
-    feature: Feature, asked: Payment, payments: Sequence[Payment], labels: Sequence[Label]
+    feature: Feature,
+    asked: Payment,
+    payments: Sequence[Payment],
+    labels: Sequence[Label],
+    exact_members: int = EXACT_MEMBERS,
 ) -> float | None:
     if isinstance(feature, RequestFeature):
         return request_value(feature.name, asked) if asked.transaction else None
     if isinstance(feature, Derived):
-        return derived_value(feature.operation, feature_vector(feature.operands, asked, payments, labels))
+        operands = feature_vector(feature.operands, asked, payments, labels, exact_members)
+        return derived_value(feature.operation, operands)
     if feature.entity not in asked.entities:
         return None
-    return aggregate_value(feature, asked, members(feature.entity, asked, payments, labels))
+    found = members(feature.entity, asked, payments, labels)
+    return aggregate_value(feature, asked, history(feature.entity, asked, found, labels, exact_members))
 
 
 def members(entity: str, asked: Payment, payments: Sequence[Payment], labels: Sequence[Label]) -> list[Member]:
@@ -78,8 +103,49 @@ def members(entity: str, asked: Payment, payments: Sequence[Payment], labels: Se
     return found
 
 
-def aggregate_value(feature: Aggregate, asked: Payment, all_members: Sequence[Member]) -> float | None:
-    seen = [each for each in all_members if _is_input(feature.input, each.payment)]
+def history(
+    entity: str, asked: Payment, found: Sequence[Member], labels: Sequence[Label], exact_members: int
+) -> History:
+    if len(found) < exact_members:
+        return History(found)
+    exact_ms = sorted(each.payment.time_ms for each in found)[-exact_members]
+    of_owner = [label for label in labels if label.entities.get(entity) == asked.entities[entity]]
+    latest: dict[int, Label] = {}
+    for label in of_owner:
+        is_known = label.known_at_ms <= asked.time_ms and _within_horizon(label.time_ms, asked.time_ms)
+        rival = latest.get(label.transaction)
+        if is_known and label.time_ms < exact_ms and (rival is None or _label_rank(label) > _label_rank(rival)):
+            latest[label.transaction] = label
+    return History(
+        [each for each in found if each.payment.time_ms >= exact_ms],
+        [each for each in found if each.payment.time_ms < exact_ms],
+        [label.time_ms for label in latest.values() if label.is_fraud],
+        exact_ms,
+    )
+
+
+def moved_boundary(boundary_ms: int, as_of_ms: int, exact_ms: int) -> int:
+    """Where a window's boundary lies for records before `exact_ms`."""
+    if boundary_ms >= exact_ms:
+        return exact_ms - 1
+    inside = [point for point in _grid_around(as_of_ms - HORIZON_MS, as_of_ms) if point >= as_of_ms - HORIZON_MS]
+    points = _grid_around(boundary_ms, as_of_ms)
+    nearest = min(points, key=lambda point: (abs(point - boundary_ms), point))
+    return min(max(nearest, min(inside)), exact_ms - 1)
+
+
+def _grid_around(time_ms: int, as_of_ms: int) -> list[int]:
+    """Points of the grid on both sides of a time: multiples of g that are 16 g to 32 g old, any below 16 ms."""
+    points = [time_ms] if as_of_ms - time_ms < 16 else []
+    for level in range(45):
+        length = 1 << level
+        near = range(time_ms // length * length - 2 * length, time_ms + 3 * length, length)
+        points += [point for point in near if 16 * length <= as_of_ms - point < 32 * length]
+    return points
+
+
+def aggregate_value(feature: Aggregate, asked: Payment, entity_history: History) -> float | None:
+    seen = [each for each in entity_history.exact if _is_input(feature.input, each.payment)]
     if feature.statistic in (Statistic.SECONDS_SINCE_PREVIOUS, Statistic.TRAVEL_SPEED_KMH):
         return _from_newest_other(feature.statistic, asked, [each.payment for each in seen if not each.is_current])
     end_ms = asked.time_ms - feature.delay_ms
@@ -89,12 +155,21 @@ def aggregate_value(feature: Aggregate, asked: Payment, all_members: Sequence[Me
         if end_ms - feature.window_ms < each.payment.time_ms <= end_ms
         and (feature.include_current or not each.is_current)
     ]
+    frauds = sum(each.is_fraud for each in window)
+    if entity_history.exact_ms is not None and not feature.of:
+        first_ms, last_ms = (
+            moved_boundary(boundary_ms, asked.time_ms, entity_history.exact_ms)
+            for boundary_ms in (end_ms - feature.window_ms, end_ms)
+        )
+        of_input = [each for each in entity_history.older if _is_input(feature.input, each.payment)]
+        window += [each for each in of_input if first_ms < each.payment.time_ms <= last_ms]
+        frauds += sum(first_ms < time_ms <= last_ms for time_ms in entity_history.older_fraud_times_ms)
     if feature.statistic is Statistic.COUNT:
         return float(len(window))
     if feature.statistic is Statistic.FRAUD_COUNT:
-        return float(sum(each.is_fraud for each in window))
+        return float(frauds)
     if feature.statistic is Statistic.FRAUD_RATE:
-        return sum(each.is_fraud for each in window) / len(window) if window else 0.0
+        return frauds / len(window) if window else 0.0
     if feature.of:
         values = [_attribute(feature.of, each.payment) for each in window]
         if feature.statistic is Statistic.DISTINCT:
@@ -163,7 +238,11 @@ def _is_fraud(entity: str, payment: Payment, asked: Payment, labels: Sequence[La
     ]
     if payment.kind is not Kind.AUTHORISATION or not known:
         return False
-    return max(known, key=lambda label: (label.known_at_ms, label.source, label.is_fraud)).is_fraud
+    return max(known, key=_label_rank).is_fraud
+
+
+def _label_rank(label: Label) -> tuple[int, int, bool]:
+    return label.known_at_ms, label.source, label.is_fraud
 
 
 def _attribute(of: str, payment: Payment) -> int:

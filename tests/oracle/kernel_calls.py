@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_service.catalogue.definitions import EXACT_MEMBERS
 from feature_service.kernel import compute, make_workspace
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
@@ -14,7 +15,12 @@ NEVER_TRIMMED_MS = 1 << 60
 
 
 def kernel_vectors(
-    plan: Plan, asked: Sequence[Payment], histories: Histories, *, slack_ms: int = NEVER_TRIMMED_MS
+    plan: Plan,
+    asked: Sequence[Payment],
+    histories: Histories,
+    *,
+    slack_ms: int = NEVER_TRIMMED_MS,
+    exact_members: int = EXACT_MEMBERS,
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
     """Values (n, F) and statuses (n,) of the questions."""
     keys = list(histories)
@@ -35,7 +41,7 @@ def kernel_vectors(
         spans,
         rows,
         packed(rows),
-        plan.arrays,
+        plan.arrays._replace(exact_members=exact_members),
         100.0,
         slack_ms,
         make_workspace(int(spans[:, :, 1].max(initial=0))),

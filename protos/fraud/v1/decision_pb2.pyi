@@ -160,6 +160,7 @@ class Decision(_message.Message):
     REQUEST_HASH_FIELD_NUMBER: _builtins.int
     MODEL_NAME_FIELD_NUMBER: _builtins.int
     SCORER_INSTANCE_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_ENTITIES_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     fraud_probability: _builtins.float
     """calibrated, 0 to 1"""
@@ -192,6 +193,12 @@ class Decision(_message.Message):
     def transaction(self) -> _transaction_pb2.Transaction:
         """what was decided on, as received"""
 
+    @_builtins.property
+    def approximate_entities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Entities with so many records that older ones were counted approximately: windows that reach past the newest 1,024
+        may start 1/32 of their age off, and counts of different or same values mean "at least".
+        """
+
     def __init__(
         self,
         *,
@@ -213,10 +220,11 @@ class Decision(_message.Message):
         request_hash: _builtins.bytes = ...,
         model_name: _builtins.str = ...,
         scorer_instance: _builtins.str = ...,
+        approximate_entities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "freshness_ms", b"freshness_ms", "latency", b"latency", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "action", b"action", "decided_at_ms", b"decided_at_ms", "feature_set_version", b"feature_set_version", "feature_vector", b"feature_vector", "fraud_probability", b"fraud_probability", "freshness_ms", b"freshness_ms", "latency", b"latency", "model_name", b"model_name", "model_version", b"model_version", "policy_version", b"policy_version", "reasons", b"reasons", "request_hash", b"request_hash", "scorer_instance", b"scorer_instance", "skipped_stages", b"skipped_stages", "tier", b"tier", "trace_id", b"trace_id", "transaction", b"transaction", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "action", b"action", "approximate_entities", b"approximate_entities", "decided_at_ms", b"decided_at_ms", "feature_set_version", b"feature_set_version", "feature_vector", b"feature_vector", "fraud_probability", b"fraud_probability", "freshness_ms", b"freshness_ms", "latency", b"latency", "model_name", b"model_name", "model_version", b"model_version", "policy_version", b"policy_version", "reasons", b"reasons", "request_hash", b"request_hash", "scorer_instance", b"scorer_instance", "skipped_stages", b"skipped_stages", "tier", b"tier", "trace_id", b"trace_id", "transaction", b"transaction", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__freshness_ms: _TypeAlias = _typing.Literal["freshness_ms"]  # noqa: Y015
     _WhichOneofArgType__freshness_ms: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms"]  # noqa: Y015

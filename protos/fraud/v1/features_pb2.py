@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from fraud.v1 import transaction_pb2 as fraud_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66raud/v1/features.proto\x12\x08\x66raud.v1\x1a\x1a\x66raud/v1/transaction.proto\"\'\n\tEntityKey\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x95\x01\n\x12GetFeaturesRequest\x12\x0c\n\x04view\x18\x01 \x01(\t\x12!\n\x04keys\x18\x02 \x03(\x0b\x32\x13.fraud.v1.EntityKey\x12\x15\n\x08\x61s_of_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12*\n\x0btransaction\x18\x04 \x01(\x0b\x32\x15.fraud.v1.TransactionB\x0b\n\t_as_of_ms\"\x8f\x01\n\x13GetFeaturesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x1b\n\x13\x66\x65\x61ture_set_version\x18\x03 \x01(\t\x12\x10\n\x08\x61s_of_ms\x18\x04 \x01(\x03\x12\x19\n\x0c\x66reshness_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_freshness_ms\"\x1a\n\x18\x44\x65scribeCatalogueRequest\"[\n\x12\x46\x65\x61tureDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x02 \x01(\t\x12\x12\n\ndefinition\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"s\n\x16\x46\x65\x61tureViewDescription\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x1b\n\x13\x66\x65\x61ture_set_version\x18\x02 \x01(\t\x12.\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x1c.fraud.v1.FeatureDescription\"L\n\x19\x44\x65scribeCatalogueResponse\x12/\n\x05views\x18\x01 \x03(\x0b\x32 .fraud.v1.FeatureViewDescription2\xba\x01\n\x0e\x46\x65\x61tureService\x12J\n\x0bGetFeatures\x12\x1c.fraud.v1.GetFeaturesRequest\x1a\x1d.fraud.v1.GetFeaturesResponse\x12\\\n\x11\x44\x65scribeCatalogue\x12\".fraud.v1.DescribeCatalogueRequest\x1a#.fraud.v1.DescribeCatalogueResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66raud/v1/features.proto\x12\x08\x66raud.v1\x1a\x1a\x66raud/v1/transaction.proto\"\'\n\tEntityKey\x12\x0e\n\x06\x65ntity\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\x95\x01\n\x12GetFeaturesRequest\x12\x0c\n\x04view\x18\x01 \x01(\t\x12!\n\x04keys\x18\x02 \x03(\x0b\x32\x13.fraud.v1.EntityKey\x12\x15\n\x08\x61s_of_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12*\n\x0btransaction\x18\x04 \x01(\x0b\x32\x15.fraud.v1.TransactionB\x0b\n\t_as_of_ms\"\xad\x01\n\x13GetFeaturesResponse\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x1b\n\x13\x66\x65\x61ture_set_version\x18\x03 \x01(\t\x12\x10\n\x08\x61s_of_ms\x18\x04 \x01(\x03\x12\x19\n\x0c\x66reshness_ms\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x14\x61pproximate_entities\x18\x06 \x03(\tB\x0f\n\r_freshness_ms\"\x1a\n\x18\x44\x65scribeCatalogueRequest\"[\n\x12\x46\x65\x61tureDescription\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x65ntity\x18\x02 \x01(\t\x12\x12\n\ndefinition\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"s\n\x16\x46\x65\x61tureViewDescription\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x1b\n\x13\x66\x65\x61ture_set_version\x18\x02 \x01(\t\x12.\n\x08\x66\x65\x61tures\x18\x03 \x03(\x0b\x32\x1c.fraud.v1.FeatureDescription\"L\n\x19\x44\x65scribeCatalogueResponse\x12/\n\x05views\x18\x01 \x03(\x0b\x32 .fraud.v1.FeatureViewDescription2\xba\x01\n\x0e\x46\x65\x61tureService\x12J\n\x0bGetFeatures\x12\x1c.fraud.v1.GetFeaturesRequest\x1a\x1d.fraud.v1.GetFeaturesResponse\x12\\\n\x11\x44\x65scribeCatalogue\x12\".fraud.v1.DescribeCatalogueRequest\x1a#.fraud.v1.DescribeCatalogueResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETFEATURESREQUEST']._serialized_start=107
   _globals['_GETFEATURESREQUEST']._serialized_end=256
   _globals['_GETFEATURESRESPONSE']._serialized_start=259
-  _globals['_GETFEATURESRESPONSE']._serialized_end=402
-  _globals['_DESCRIBECATALOGUEREQUEST']._serialized_start=404
-  _globals['_DESCRIBECATALOGUEREQUEST']._serialized_end=430
-  _globals['_FEATUREDESCRIPTION']._serialized_start=432
-  _globals['_FEATUREDESCRIPTION']._serialized_end=523
-  _globals['_FEATUREVIEWDESCRIPTION']._serialized_start=525
-  _globals['_FEATUREVIEWDESCRIPTION']._serialized_end=640
-  _globals['_DESCRIBECATALOGUERESPONSE']._serialized_start=642
-  _globals['_DESCRIBECATALOGUERESPONSE']._serialized_end=718
-  _globals['_FEATURESERVICE']._serialized_start=721
-  _globals['_FEATURESERVICE']._serialized_end=907
+  _globals['_GETFEATURESRESPONSE']._serialized_end=432
+  _globals['_DESCRIBECATALOGUEREQUEST']._serialized_start=434
+  _globals['_DESCRIBECATALOGUEREQUEST']._serialized_end=460
+  _globals['_FEATUREDESCRIPTION']._serialized_start=462
+  _globals['_FEATUREDESCRIPTION']._serialized_end=553
+  _globals['_FEATUREVIEWDESCRIPTION']._serialized_start=555
+  _globals['_FEATUREVIEWDESCRIPTION']._serialized_end=670
+  _globals['_DESCRIBECATALOGUERESPONSE']._serialized_start=672
+  _globals['_DESCRIBECATALOGUERESPONSE']._serialized_end=748
+  _globals['_FEATURESERVICE']._serialized_start=751
+  _globals['_FEATURESERVICE']._serialized_end=937
 # @@protoc_insertion_point(module_scope)

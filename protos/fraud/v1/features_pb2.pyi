@@ -87,6 +87,7 @@ class GetFeaturesResponse(_message.Message):
     FEATURE_SET_VERSION_FIELD_NUMBER: _builtins.int
     AS_OF_MS_FIELD_NUMBER: _builtins.int
     FRESHNESS_MS_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_ENTITIES_FIELD_NUMBER: _builtins.int
     feature_set_version: _builtins.str
     as_of_ms: _builtins.int
     freshness_ms: _builtins.int
@@ -96,6 +97,10 @@ class GetFeaturesResponse(_message.Message):
     def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """NaN is missing"""
 
+    @_builtins.property
+    def approximate_entities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """as in Decision"""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class GetFeaturesResponse(_message.Message):
         feature_set_version: _builtins.str = ...,
         as_of_ms: _builtins.int = ...,
         freshness_ms: _builtins.int | None = ...,
+        approximate_entities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "freshness_ms", b"freshness_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "as_of_ms", b"as_of_ms", "feature_set_version", b"feature_set_version", "freshness_ms", b"freshness_ms", "names", b"names", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "approximate_entities", b"approximate_entities", "as_of_ms", b"as_of_ms", "feature_set_version", b"feature_set_version", "freshness_ms", b"freshness_ms", "names", b"names", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__freshness_ms: _TypeAlias = _typing.Literal["freshness_ms"]  # noqa: Y015
     _WhichOneofArgType__freshness_ms: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms"]  # noqa: Y015

@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
+from numpy.typing import NDArray
 
+from feature_service.compaction import compact_history
 from feature_service.errors import HistoryFormatError
+from feature_service.records import TILE, Kind, word_of
 from feature_service.stores.erasure import Erased, erase
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_masters import redis_masters
@@ -80,3 +84,31 @@ async def test_what_is_no_history_is_not_touched(client: Any, redis_client: redi
     with pytest.raises(HistoryFormatError):
         await erase(client, b"g1:{0}:c:1", until_ms=200)
     assert redis_client.get("g1:{0}:c:1") == b"something else"
+
+
+def payment(number: int) -> NDArray[np.int64]:
+    words = record(number, 1_000 * number)
+    words[word_of("mcc")] = Kind.AUTHORISATION << 32
+    return words
+
+
+async def test_tiles_that_hold_any_of_it_go_with_it(
+    store: RedisHistoryStore, client: Any, redis_client: redis.Redis
+) -> None:
+    key = store.layout.history_key("card", 1)
+    payments = [(1, payment(number)) for number in range(1, 4_001)]
+    await store.fold(fold_of(payments, known=NOTHING, new=5))
+    [history] = await store.read([key])
+    assert history is not None
+    compacted = compact_history(history)
+    assert compacted is not None
+    assert await store.swap(key, history, compacted)
+    until_ms = 1_000_500
+    await erase(client, key, until_ms=until_ms)
+    [left] = await store.read([key])
+    assert left is not None
+    tiles = np.frombuffer(left, dtype=TILE, offset=HEADER_BYTES)
+    tiles = tiles[tiles["kind"] == Kind.TILE]
+    assert tiles.shape[0] > 0
+    assert (tiles["event_time_ms"] - (1 << tiles["level"].astype(np.int64)) >= until_ms).all()
+    assert tiles["count"].sum() <= 3_000 - 1_024

@@ -33,6 +33,7 @@ USES: dict[str, Use] = {
     "confirmed_at_ms": lambda store: store.confirmed_at_ms(["s"]),
     "sources": lambda store: store.sources(),
     "register_sources": lambda store: store.register_sources("t", {"s": 0}),
+    "swap": lambda store: store.swap(store.layout.history_key("card", 1), b"", b""),
     "repair": lambda store: store.repair(),
 }
 

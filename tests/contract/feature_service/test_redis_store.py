@@ -13,9 +13,11 @@ import redis
 
 from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
+from feature_service.compaction import compact_history
 from feature_service.errors import LayoutMismatchError, ShardOpenError, StoreError
+from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.plan import make_plan
-from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
@@ -96,6 +98,35 @@ async def test_histories_expire_long_after_their_last_record_and_fences_never(
     assert redis_client.ttl(fence) == -1
 
 
+async def test_a_swap_leaves_the_time_to_live(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    key = store.layout.history_key("card", 1)
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    redis_client.expire(key, 100)
+    assert await store.swap(key, HEADER + record(10).tobytes(), COMPACTED_HEADER + record(9).tobytes())
+    assert redis_client.ttl(key) in (99, 100)
+
+
+async def test_a_history_just_past_the_cap_is_named_once_in_256_records(
+    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+) -> None:
+    small = RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, history_cap=10)
+    named = []
+    async with small as store:
+        for offset in range(600):
+            batch = fold_of([(1, record(offset))], known=(offset - 1,) * 4, new=offset)
+            if await store.fold(batch):
+                named.append(offset + 1)
+    assert named == [11, 256, 512]
+
+
+async def test_the_library_of_the_previous_release_stays_for_its_workers(
+    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+) -> None:
+    redis_client.function_load("#!lua name=fraud_v1\nredis.register_function('fraud_fold_v1', function() return 1 end)")
+    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S):
+        assert redis_client.fcall("fraud_fold_v1", 0) == 1
+
+
 async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
     """A card of 40 payments a day over 90 days, folded by the day, with arrival shuffled within it."""
     draw = np.random.default_rng(1)
@@ -135,6 +166,42 @@ async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, r
     assert max(lengths) <= 40 * 47, "44 days are kept, and at most what comes between two looks"
     assert redis_client.ttl(key) > 0
     assert (await store.fences("s"))[1] == 89
+
+
+async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+    """A card of 70 payments a day over 100 days, compacted when the fold says so."""
+    draw = np.random.default_rng(1)
+    plan = make_plan(view("production").names)
+    key = store.layout.history_key("card", 1)
+    everything_folded = np.empty((0, 9), dtype=np.int64)
+    compacted = 0
+    for day in range(100):
+        payments = [
+            Payment(
+                transaction=1 + int(draw.integers(0, 2**40)),
+                time_ms=NOW_MS + day * DAY_MS + int(draw.integers(0, DAY_MS)),
+                amount_minor=int(draw.integers(1, 10_000)),
+                entities={"card": 1},
+            )
+            for _ in range(70)
+        ]
+        new = histories_of(payments)[1, 1]
+        everything_folded = np.concatenate([everything_folded, new])
+        long = await store.fold(fold_of([(1, words) for words in new], known=(day - 1,) * 4, new=day))
+        (value,) = await store.read([key])
+        assert value is not None
+        if long and (shorter := compact_history(value)):
+            assert await store.swap(key, value, shorter)
+            value = shorter
+            compacted += 1
+        kept = np.frombuffer(value, dtype=np.int64, offset=HEADER_BYTES).reshape(-1, 9)
+        asked = Payment(transaction=0, time_ms=int(everything_folded[:, 0].max()), entities={"card": 1})
+        read, statuses = kernel_vectors(plan, [asked], {(1, 1): kept})
+        assert statuses[0] & READ_BEFORE_HORIZON == 0
+        assert read.tobytes() == kernel_vectors(plan, [asked], {(1, 1): everything_folded})[0].tobytes()
+        # Until a look at the oldest, which comes with 64 records.
+        assert kept[:, 0].min() > NOW_MS + (day - 1) * DAY_MS - RETENTION_MS
+    assert compacted >= 4
 
 
 @pytest.mark.parametrize("wrong", ["list", "other bytes", "cut record"])

@@ -17,7 +17,7 @@ from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.fold_batch import plan_fold
-from feature_service.stores.layout import HEADER, StoreLayout
+from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HISTORY_CAP, StoreLayout
 from tests.contract.feature_service.conftest import OpenStore
 from tests.oracle.folds import fold_of, heartbeat_of, record
 from tests.oracle.kernel_calls import NEVER_TRIMMED_MS
@@ -129,6 +129,49 @@ async def test_a_topics_sources_replace_its_earlier_ones(store: HistoryStore) ->
     assert sorted(await store.sources()) == ["l1:0", "t1:0", "t1:1"]
     await store.register_sources("transactions", {"t2:0": 0})
     assert sorted(await store.sources()) == ["l1:0", "t2:0"]
+
+
+async def test_a_swap_keeps_what_was_appended_meanwhile(store: HistoryStore) -> None:
+    key = store.layout.history_key("card", 1)
+    await store.fold(fold_of([(1, record(10)), (1, record(11))], known=NOTHING, new=7))
+    (read,) = await store.read([key])
+    assert read is not None
+    await store.fold(fold_of([(1, record(12))], known=(-1, 7, -1, -1), new=8))
+    assert await store.swap(key, read, COMPACTED_HEADER + record(5).tobytes())
+    assert await store.read([key]) == [COMPACTED_HEADER + record(5).tobytes() + record(12).tobytes()]
+    assert (await store.fences("s")).tolist() == [-1, 8, -1, -1]
+    await store.fold(fold_of([(1, record(13))], known=(-1, 8, -1, -1), new=9))
+    assert (await store.read([key]))[0] == COMPACTED_HEADER + b"".join(record(n).tobytes() for n in (5, 12, 13))
+
+
+@pytest.mark.parametrize(
+    "found", [None, HEADER, HEADER + record(11).tobytes(), COMPACTED_HEADER + record(10).tobytes()]
+)
+async def test_a_history_that_has_changed_is_not_swapped(store: HistoryStore, found: bytes | None) -> None:
+    key = store.layout.history_key("card", 1)
+    if found is not None:
+        await store.fold(fold_of([(1, record(1))], known=NOTHING, new=7))
+        (first,) = await store.read([key])
+        assert first is not None
+        assert await store.swap(key, first, found)
+    assert not await store.swap(key, HEADER + record(10).tobytes(), COMPACTED_HEADER)
+    assert await store.read([key]) == [found]
+
+
+async def test_histories_past_the_cap_are_named_when_they_pass_it(store: HistoryStore) -> None:
+    many = [(1, record(number)) for number in range(HISTORY_CAP)]
+    assert await store.fold(fold_of(many, known=NOTHING, new=7)) == []
+    few = [(5, record(1)), (1, record(2)), (2, record(3))]
+    keys = [store.layout.history_key("card", 1)]
+    assert list(await store.fold(fold_of(few, known=(-1, 7, -1, -1), new=8))) == keys
+    known = [8, 8, 8, 8]
+    known[0] = known[3] = -1
+    more = [(1, record(number)) for number in range(256)]
+    assert list(await store.fold(fold_of(more, known=known, new=9))) == keys, "and again as they grow"
+    long = [(9, record(number)) for number in range(HISTORY_CAP + 1)]
+    known[1] = 9
+    named = await store.fold(fold_of(long, known=known, new=10))
+    assert list(named) == [store.layout.history_key("card", 9)], "new ones too"
 
 
 async def test_concurrent_readers_get_each_their_own(store: HistoryStore) -> None:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import HORIZON_MS
-from feature_service.kernel.canonical import CURRENT, FRAUD, M_AMOUNT, M_FLAGS, M_ID, M_TIME, gather, make_workspace
+from feature_service.kernel.canonical import CURRENT, FRAUD, gather
+from feature_service.kernel.words import M_AMOUNT, M_FLAGS, M_ID, M_TIME
+from feature_service.kernel.workspace import make_workspace
 from feature_service.records import MISSING_INT64, Kind, Outcome
 from tests.oracle.payments import Label, Payment, decoded, histories_of, packed
 from tests.oracle.worlds import WORLDS, World
@@ -25,7 +27,7 @@ def members_of(
     """Canonical members (found, 9) and the newest event time of the card's history."""
     records = histories_of(events)[1, 7] if events else np.empty((0, 9), dtype=np.int64)
     asked = current or Payment(transaction=0, time_ms=as_of_ms, entities=CARD)
-    members, found, newest_ms = gather(
+    gathered = gather(
         records.reshape(-1),
         0,
         records.shape[0],
@@ -34,7 +36,7 @@ def members_of(
         current is not None,
         make_workspace(records.shape[0]),
     )
-    return members[:found].copy(), newest_ms
+    return gathered.members[: gathered.found].copy(), gathered.newest_ms
 
 
 def test_an_empty_history_has_no_members_and_no_newest_time() -> None:
@@ -111,9 +113,9 @@ def test_a_label_marks_the_authorisation_only_and_needs_one() -> None:
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_members_are_different_and_in_canonical_order(world: World) -> None:
     for records in world.histories.values():
-        members, found, _ = gather(
+        gathered = gather(
             records.reshape(-1), 0, records.shape[0], world.asked.time_ms, records[0], False,
             make_workspace(records.shape[0]),
         )  # fmt: skip
-        keys = [(row[M_TIME], row[M_ID], row[M_FLAGS] & 0xFFFF) for row in members[:found].tolist()]
+        keys = [(row[M_TIME], row[M_ID], row[M_FLAGS] & 0xFFFF) for row in gathered.members[: gathered.found].tolist()]
         assert keys == sorted(set(keys))

@@ -98,7 +98,7 @@ def test_a_history_may_outgrow_the_scratch_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"", HEADER[:7], HEADER[:7] + b"\x02", HEADER + bytes(RECORD_BYTES - 1), bytes(8 + RECORD_BYTES)]
+    "value", [b"", HEADER[:7], HEADER[:7] + b"\x03", HEADER + bytes(RECORD_BYTES - 1), bytes(8 + RECORD_BYTES)]
 )
 def test_what_is_no_history_of_this_format_is_named(value: bytes) -> None:
     features = online()

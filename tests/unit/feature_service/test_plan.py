@@ -45,7 +45,8 @@ def plan_of(chosen: Sequence[Feature]) -> Plan:
 def aggregates(draw: st.DrawFn) -> Aggregate:
     entity = draw(st.sampled_from(ENTITIES))
     statistic = draw(st.sampled_from(Statistic))
-    records = draw(st.sampled_from(Input))
+    is_of_labels = statistic in (Statistic.FRAUD_COUNT, Statistic.FRAUD_RATE)
+    records = Input.ATTEMPTS if is_of_labels else draw(st.sampled_from(Input))
     if statistic in (Statistic.SECONDS_SINCE_PREVIOUS, Statistic.TRAVEL_SPEED_KMH):
         return Aggregate(entity=entity, statistic=statistic, input=records, include_current=False)
     with_value = statistic in (Statistic.DISTINCT, Statistic.SAME)

@@ -12,13 +12,14 @@ from feature_service.stores.resp import FUNCTION, encode_fold
 
 RETENTION_MS = 44 * 86_400_000
 TTL_S = 5_184_000
+CAP = 2_048
 
 
 def commands(batch: FoldBatch, layout: StoreLayout) -> list[list[bytes]]:
     """As a server's parser reads them: one in each piece, and nothing left over."""
     reader = hiredis.Reader()
     found = []
-    for piece in encode_fold(batch, layout, retention_ms=RETENTION_MS, ttl_s=TTL_S):
+    for piece in encode_fold(batch, layout, retention_ms=RETENTION_MS, ttl_s=TTL_S, history_cap=CAP):
         reader.feed(bytes(piece))
         found.append(reader.gets())
         assert not reader.has_data()
@@ -36,7 +37,7 @@ def expected(batch: FoldBatch, layout: StoreLayout) -> list[list[bytes]]:
         found.append(
             [b"FCALL", FUNCTION.encode(), b"%d" % len(keys), *keys, layout.layout_id.encode(), batch.source.encode()]
             + [b"%d" % number for number in numbers]
-            + [HEADER, b"%d" % RECORD_BYTES, *runs]
+            + [HEADER, b"%d" % RECORD_BYTES, b"%d" % (len(HEADER) + CAP * RECORD_BYTES), *runs]
         )
     return found
 

@@ -15,11 +15,13 @@ from fraud.v1.decision_pb2 import (
 )
 from numpy.typing import NDArray
 
+from feature_service.stores.fold_batch import plan_fold
 from scorer.errors import ModelError
 from scorer.explaining import Explaining
 from scorer.reasons import Reason
 from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
+from tests.oracle.payments import Payment, log_of
 from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, Parts, payments_of
 
 TIGHT_MS = 60.0
@@ -216,3 +218,29 @@ async def test_a_model_that_refuses_is_replaced_by_the_other_and_then_by_rules(
     assert second.model_version == ""
     assert [reason.code for reason in third.reasons] == ["LARGE"]
     assert third.action > second.action
+
+
+async def test_entities_with_very_many_records_are_named(parts: Parts) -> None:
+    busy = [
+        Payment(transaction=1 + index, time_ms=NOW_MS - index, amount_minor=1, entities={"terminal": 7})
+        for index in range(1_024)
+    ]
+    hashes, records = log_of(busy)
+    for first, end in ((0, 1_000), (1_000, 1_024)):  # with the payment itself, one less would do
+        offsets = np.arange(first, end)
+        known = await parts.store.fences("s")
+        await parts.store.fold(
+            plan_fold(
+                source="s",
+                new=end - 1,
+                offsets=offsets,
+                entity_hashes=hashes[first:end],
+                records=records[first:end],
+                known=known,
+            )
+        )
+        decision, _ = await parts.score(payments_of(f"one after {end}"))
+        [(of_batch, _)] = await parts.score_batch(payments_of(f"in a batch after {end}"))
+        named = ["terminal"] if end == 1_024 else []
+        assert list(decision.approximate_entities) == list(of_batch.approximate_entities) == named
+        assert decision.tier == TIER_FULL

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -18,9 +18,10 @@ from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
+from stream_processor.compaction import Compactor
 from stream_processor.errors import BrokersAwayError, OwnerAwayError, StuckPartitionError, TopicReplacedError
 from stream_processor.fold_input import FoldInput
-from stream_processor.fold_service import FoldedBatch, FoldService
+from stream_processor.fold_service import FoldedBatch, FoldService, LongHistories
 from stream_processor.progress import ProgressWatch
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
 from stream_processor.topic_ids import TopicInfo
@@ -64,10 +65,9 @@ class FlakyStore(MemoryHistoryStore):
             raise StoreUnavailableError("as told")
         return await super().fences(source)
 
-    async def fold(self, batch: FoldBatch) -> None:
+    async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         if self._random.random() >= self.faults:
-            await super().fold(batch)
-            return
+            return await super().fold(batch)
         cut = self._random.randrange(batch.shards.shape[0] + 1)
         first = FoldBatch(
             batch.source,
@@ -173,6 +173,7 @@ def make_service(
     store: MemoryHistoryStore,
     published: Published,
     topic_id: list[str],
+    long_histories: LongHistories | None = None,
     *,
     monotonic_ms: Callable[[], int] = lambda: 0,
     metrics: Metrics | None = None,
@@ -189,6 +190,7 @@ def make_service(
         store,
         {"transactions": decode},
         published,
+        long_histories or Compactor(store, configure_metrics("test", {})),
         read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
@@ -282,6 +284,24 @@ async def test_a_batch_that_skips_offsets_is_not_folded() -> None:
     assert reader.resyncs == 1
     assert reader.position == 0
     assert not store.times()
+
+
+async def test_histories_that_grow_long_are_handed_on() -> None:
+    store = MemoryHistoryStore(StoreLayout(SHARDS, "test"), history_cap=3)
+    reader = Reader([LogRecord(offset, 1000 + offset, None, bytes([7, 8 + offset, 0])) for offset in range(5)])
+    handed_on: list[bytes] = []
+
+    class Kept:
+        def add(self, keys: Iterable[bytes]) -> None:
+            handed_on.extend(keys)
+
+    reader.service = make_service(store, Published(), ["a"], Kept())
+    await reader.start()
+    for count, named in ((3, 0), (2, 1)):
+        batch = reader.fetch(count)
+        assert batch is not None
+        await reader.service.handle(batch)
+        assert handed_on == [store.layout.history_key("customer", 7)] * named
 
 
 async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied() -> None:
