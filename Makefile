@@ -71,6 +71,8 @@ bench: setup  ## Measure throughput and latency on this machine, and write the f
 
 faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 25 minutes.
 	$(BIN)/python -m loadtests.faults
+	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
+		tests/faults/stream_processor
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
 	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")

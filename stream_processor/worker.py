@@ -170,7 +170,7 @@ def _monotonic_ms() -> int:
 
 
 def main() -> None:
-    """Run one worker. Exit: 0 when it was told to stop, 2 for what someone must mend, 1 for any other failure."""
+    """Run one worker. Exit: 0 when it was told to stop, 2 after a line that names what was wrong, 1 otherwise."""
     configure_logging("stream-processor", "info")
     try:
         settings = StreamProcessorSettings()

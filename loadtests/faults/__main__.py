@@ -13,12 +13,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
@@ -27,6 +25,7 @@ from loadtests.faults.catalogue import FAULTS
 from loadtests.faults.fault import Fault
 from loadtests.faults.given import simulated_arrivals
 from loadtests.faults.model import train_alerting_model
+from loadtests.faults.report import as_json, make_table
 from loadtests.faults.run import Outcome, inject
 from loadtests.machine import describe_machine
 
@@ -73,9 +72,9 @@ def main() -> int:
                 console.print(f"[red]{fault.name}: {failures[fault.name]}[/]", highlight=False)
             else:
                 _say(outcomes[-1], console)
-    console.print(_table(outcomes))
+    console.print(make_table(outcomes))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": describe_machine(), "outcomes": [asdict(each) for each in outcomes], "failures": failures}
+    found = as_json(outcomes, failures, describe_machine())
     arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     wrong = bool(failures) or not all(outcome.verdict.is_clean for outcome in outcomes)
     if wrong:
@@ -118,26 +117,6 @@ def _say(outcome: Outcome, console: Console) -> None:
     verdict = outcome.verdict
     words = "clean" if verdict.is_clean else f"[red]{verdict}[/]"
     console.print(f"{outcome.fault}: {words}, {outcome.took_s:.0f} s", highlight=False)
-
-
-def _table(outcomes: Sequence[Outcome]) -> Table:
-    table = Table(
-        caption="Mismatches: values of features in any bit / records. Lost: decisions / alerts / dead letters."
-    )
-    table.add_column("fault", min_width=24)
-    for heading in ("times", "events", "mismatches", "lost", "longest recovery"):
-        table.add_column(heading, justify="right")
-    for outcome in outcomes:
-        verdict = outcome.verdict
-        table.add_row(
-            outcome.fault,
-            f"{outcome.times:,}",
-            f"{verdict.events:,}",
-            f"{verdict.mismatches:,} / {verdict.records_missing + verdict.records_too_many:,}",
-            f"{verdict.lost_decisions:,} / {verdict.lost_alerts:,} / {verdict.lost_dead_letters:,}",
-            f"{outcome.longest_recovery_s:.1f} s",
-        )
-    return table
 
 
 if __name__ == "__main__":

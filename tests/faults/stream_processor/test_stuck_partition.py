@@ -72,7 +72,7 @@ async def test_a_scorer_that_never_answers_ends_the_worker_and_the_next_one_goes
     await good.start()
     try:
         with (
-            pytest.raises(RuntimeError, match="a worker ended with 1"),
+            pytest.raises(RuntimeError, match="a worker ended with 2"),
             running_workers(1, environment | {"FRAUD_SCORER_ADDRESS": silent.address}, tmp_path) as [worker],
         ):
             await asyncio.to_thread(worker.wait, PATIENCE_S)
