@@ -86,6 +86,7 @@ class RunningCluster:
             "FRAUD_REDIS_URL": self._redis.url,
             "FRAUD_MODEL_DIR": str(bundle_path),
             "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
+            "FRAUD_CONSUMER_GROUP": self.group,
             "FRAUD_SCORER_ADDRESS": self.scorer_address,
             "FRAUD_FEATURE_SERVICE_ADDRESS": self.features_address,
             **self.topics.environment(),
