@@ -10,8 +10,11 @@ from itertools import islice
 from statistics import median
 from typing import Final
 
+import numpy as np
 import redis
 
+from feature_service.settings import StoreSettings, make_redis_store
+from feature_service.stores.fold_batch import plan_heartbeat
 from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.probes import group_joined
 from fraudctl.cluster.processes import Process
@@ -39,7 +42,11 @@ def measure(context: Context) -> list[Result]:
     for run in range(1 if context.quick else 3):
         for workers in _WORKERS:  # in turn, so that all meet the same disturbances
             runs[workers].append(_run(context, f"scaling-{workers}-{run}", workers, count))
-    return [_result(workers, of_workers) for workers, of_workers in runs.items()]
+    heartbeat_us = asyncio.run(_heartbeat_us(context))
+    return [
+        *(_result(workers, of_workers) for workers, of_workers in runs.items()),
+        Result("heartbeat of one shard, processor time of Redis", "µs", heartbeat_us),
+    ]
 
 
 def _result(workers: int, runs: Sequence[tuple[float, dict[str, float]]]) -> Result:
@@ -48,6 +55,21 @@ def _result(workers: int, runs: Sequence[tuple[float, dict[str, float]]]) -> Res
     return Result(
         f"fold, 3 entities, {workers} worker{'s' if workers > 1 else ''}", "events/s", median(rates), None, details
     )
+
+
+async def _heartbeat_us(context: Context) -> float:
+    settings = StoreSettings(redis_url=context.redis.url)
+    beats = 50 if context.quick else 1_000
+    async with make_redis_store(settings, context.contract, context.contract.read_id_key()) as store:
+        shards = np.arange(store.layout.shard_count)
+        known = np.full(shards.shape[0], -1, dtype=np.int64)
+        cpu = CpuTimes(process_ids({"redis": context.redis}))
+        for beat in range(beats):
+            new = np.full(shards.shape[0], beat, dtype=np.int64)
+            calls = plan_heartbeat(source="heartbeat:0", shards=shards, known=known, new=new, confirmed_at_ms=1)
+            await store.fold(calls)
+            known = new
+        return cpu.us_each(beats * shards.shape[0], of="call")["redis_cpu_us_per_call"]
 
 
 def _run(context: Context, name: str, workers: int, count: int) -> tuple[float, dict[str, float]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import structlog
 
 from feature_service.compaction import compact_history
+from feature_service.errors import FeatureError
 from feature_service.stores.base import HistoryStore
 from telemetry.metrics import Metrics
 
@@ -43,7 +44,7 @@ class Compactor:
             if history is None or shorter is None:
                 return
             swapped = await self._store.swap(key, history, shorter)
-        except Exception as error:  # whatever it is: long histories are right too, and folding goes on
+        except FeatureError as error:  # long histories are right too, and folding goes on
             log.warning("a history was not compacted", key=key.decode(), error=str(error), kind=type(error).__name__)
             self._metrics.add("fraud.compaction.failures", 1, {"cause": "error"})
             return

@@ -8,6 +8,7 @@ are read anew and the partition is read again from there. See ARCHITECTURE.md fo
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -123,9 +124,7 @@ class FoldService:
         try:
             self._topics = await self._read_topics()
             sources = {tp: self._source(tp) for tp in epochs}
-            for name, topic in self._topics.items():
-                numbers = range(topic.partitions)
-                await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in numbers})
+            await self._register_sources()
             fences = {tp: await self._store.fences(source) for tp, source in sources.items()}
             logs = await consumer.logs(epochs.keys())
         except (StoreUnavailableError, BrokersAwayError) as error:
@@ -260,6 +259,8 @@ class FoldService:
                     f"topic {name} was deleted and created again: its old records are no longer in the log. Restart "
                     "to read the new topic as a new source; the histories keep what was applied."
                 )
+        with suppress(StoreUnavailableError):  # which is noticed below
+            await self._register_sources()  # again: a failover may lose what no fence guards
         for tp, partition_log in logs.items():
             end_offset = partition_log.end_offset
             partition = self._partitions.get(tp)
@@ -311,6 +312,11 @@ class FoldService:
         newest_ms = int(fold_input.records[:, :, _KNOWN_AT].max(initial=0))  # 0 where nothing is folded
         if newest_ms:
             self._newest_ms[topic] = max(newest_ms, self._newest_ms.get(topic, 0))
+
+    async def _register_sources(self) -> None:
+        for name, topic in self._topics.items():
+            numbers = range(topic.partitions)
+            await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in numbers})
 
     def _source(self, tp: TopicPartition) -> str:
         return f"{self._topics[tp.topic].topic_id}:{tp.partition}"

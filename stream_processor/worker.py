@@ -124,6 +124,7 @@ class Worker:
         )
         compactor = Compactor(store, metrics)
         compacting = asyncio.create_task(compactor.run())
+        compacting.add_done_callback(self._crash_with)
         self._open.callback(compacting.cancel)
         self._service = FoldService(
             store,
@@ -151,6 +152,10 @@ class Worker:
     async def _handle(self, batch: Any) -> None:
         assert self._service is not None, "a batch comes after its start position"
         await self._service.handle(batch)
+
+    def _crash_with(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.app.add_future(self.app.crash(error))
 
     async def _heartbeats(self) -> None:
         while not self.app.should_stop:

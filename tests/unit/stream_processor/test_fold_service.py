@@ -314,7 +314,9 @@ async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied(
     batch = reader.fetch(3)
     assert batch is not None
     await service.handle(batch)
+    await store.register_sources("transactions", {})
     await service.heartbeat()
+    assert await store.sources() == ["a:0"], "registered again, whatever was lost"
     assert (await store.fences("a:0")).tolist() == [2] * SHARDS
     assert (await store.confirmed_at_ms(["a:0"])).tolist() == [NOW_MS] * SHARDS
 
