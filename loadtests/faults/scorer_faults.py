@@ -15,7 +15,7 @@ _SOME_EVENTS: Final = 4_000
 
 
 async def _killed(world: World) -> int:
-    times = 3
+    times = 2
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
         await world.kill(world.scorer)

@@ -72,6 +72,7 @@ async def test_files_that_end_before_the_log_begins_are_refused(world: OperatedW
     assert world.histories(2)
 
 
+@pytest.mark.slow
 async def test_a_backfill_that_is_killed_goes_on_where_it_stopped(world: OperatedWorld, tmp_path: Path) -> None:
     file = tmp_path / "payments.parquet"
     mapping = write_payments(file, payments(days(0, 4)))
@@ -108,6 +109,7 @@ async def test_a_file_gives_the_features_that_offline_computes_from_it(world: Op
     assert skew.mismatched_values == 0, "\n".join(skew.examples)
 
 
+@pytest.mark.slow
 async def test_from_the_log_while_it_grows_and_a_worker_folds_it(world: OperatedWorld) -> None:
     await world.publish([*days(0, 1), Event("transactions", 1_735_689_600_000, b"k", b"broken")])
     with world.worker(1):

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from feature_service.stores.redis_masters import redis_masters
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
@@ -11,6 +13,7 @@ from loadtests.redis_backup import back_up, restore
 from tests.faults.stream_processor.operated_world import OperatedWorld, days
 
 
+@pytest.mark.slow
 async def test_a_restored_backup_and_the_log_give_the_offline_features(world: OperatedWorld, tmp_path: Path) -> None:
     backup, folder = tmp_path / "backup", tmp_path / "restored"
     with world.worker(1):
