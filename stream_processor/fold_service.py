@@ -26,7 +26,7 @@ from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartit
 from stream_processor.topic_ids import TopicInfo
 from telemetry.metrics import Labels, Metrics
 
-_UNPUBLISHED_BATCHES: Final = 32  # per partition: folding goes on while the scorer is away, up to this
+_UNPUBLISHED_RECORDS: Final = 20_000  # per partition: folding goes on while the scorer is away, up to this; about 20 MB
 _BACKLOG_TIMEOUT_S: Final = 20.0  # below the group's rebalance timeout
 _DRAIN_TIMEOUT_S: Final = 5.0
 _KNOWN_AT: Final = word_of("known_at_ms")
@@ -65,6 +65,26 @@ class LongHistories(Protocol):
     def add(self, keys: Iterable[bytes]) -> None: ...
 
 
+class _Backlog(asyncio.Queue[FoldedBatch]):
+    """Full by its records: batches of a quiet stream hold few, and many of them are soon there."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._records = 0
+
+    def _put(self, item: FoldedBatch) -> None:
+        super()._put(item)
+        self._records += len(item.batch)
+
+    def _get(self) -> FoldedBatch:
+        item: FoldedBatch = super()._get()
+        self._records -= len(item.batch)
+        return item
+
+    def full(self) -> bool:
+        return self._records >= _UNPUBLISHED_RECORDS
+
+
 @dataclass(slots=True)
 class _Partition:
     """Valid for one epoch."""
@@ -72,7 +92,7 @@ class _Partition:
     plan: PartitionPlan
     source: str
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    unpublished: "asyncio.Queue[FoldedBatch]" = field(default_factory=lambda: asyncio.Queue(_UNPUBLISHED_BATCHES))
+    unpublished: "_Backlog" = field(default_factory=_Backlog)
     publishing: "asyncio.Task[None] | None" = None
 
 

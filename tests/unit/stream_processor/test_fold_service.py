@@ -18,6 +18,7 @@ from feature_service.errors import StoreUnavailableError
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
+from stream_processor import fold_service
 from stream_processor.compaction import Compactor
 from stream_processor.errors import BrokersAwayError, OwnerAwayError, StuckPartitionError, TopicReplacedError
 from stream_processor.fold_input import FoldInput
@@ -458,3 +459,23 @@ async def test_a_partition_that_is_placed_while_the_logs_are_asked_for_has_its_h
     reader.logs = placed_meanwhile  # type: ignore[method-assign]
     await service.heartbeat()
     assert TopicPartition("transactions", 1) in service._partitions
+
+
+async def test_folding_goes_on_while_nothing_is_published_for_so_many_records_not_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold_service, "_UNPUBLISHED_RECORDS", 100)
+    monkeypatch.setattr(fold_service, "_BACKLOG_TIMEOUT_S", 0.05)
+    reader = Reader(make_log(Random(1), 200))
+    service = reader.service = make_service(FlakyStore(Random(1)), NeverPublished(), ["a"])
+    await reader.start()
+    for folded in range(101):  # one is with the publisher
+        batch = reader.fetch(1)
+        assert batch is not None
+        assert reader.resyncs == 0, folded
+        await service.handle(batch)
+        await asyncio.sleep(0)
+    over = reader.fetch(1)
+    assert over is not None
+    await service.handle(over)
+    assert reader.resyncs == 1, "given up, to be read again"
