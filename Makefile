@@ -69,7 +69,7 @@ demo: setup  ## Stream payments through the whole system and show what it does; 
 bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
 	$(BIN)/python -m loadtests.bench
 
-faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 25 minutes.
+faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 20 minutes.
 	$(BIN)/python -m loadtests.faults
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
