@@ -1,11 +1,9 @@
 """Scaling: events a second into histories by one, two and four workers of one group."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import islice
 from statistics import median
 from typing import Final
@@ -17,12 +15,12 @@ from feature_service.settings import StoreSettings, make_redis_store
 from feature_service.stores.fold_batch import plan_heartbeat
 from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.probes import group_joined
-from fraudctl.cluster.processes import Process
-from loadtests.context import Context
+from loadtests.context import Context, at_once
 from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.figures import BenchError, Result, Value
 from loadtests.inputs import event_of, simulated, with_entities
 from loadtests.progress import Progress
+from loadtests.stalled import stalled
 from loadtests.topic_input import FoldWatch, fill, wait_for
 from training.simulator import SimulatorSettings
 
@@ -81,13 +79,11 @@ def _run(context: Context, name: str, workers: int, count: int) -> tuple[float, 
         environment = {**_SETTINGS, "FRAUD_CONSUMER_GROUP": name}
         own = {**context.environment(topics), **environment}
         processes = [
-            stack.enter_context(
-                context.running(f"{name}-{number}", "stream_processor", environment=own, probe=lambda: "started")
-            )
+            stack.enter_context(context.running(f"{name}-{number}", "stream_processor", environment=own, probe=at_once))
             for number in range(workers)
         ]
         _wait_for_members(context, name, workers)
-        with _stopped(processes):
+        with stalled(*processes):
             context.say(f"{name}: filling a topic with {count:,} payments")
             filled = asyncio.run(fill(context, topics, map(event_of, islice(payments, count))))
         progress = Progress(filled.events)
@@ -122,15 +118,3 @@ def _wait_for_members(context: Context, group: str, workers: int) -> None:
         if time.monotonic() > deadline_s:
             raise BenchError(f"{group} does not have {workers} members within {_PATIENCE_S:.0f} s")
         time.sleep(_POLL_S)
-
-
-@contextmanager
-def _stopped(processes: Sequence[Process]) -> Iterator[None]:
-    pids: Mapping[str, int] = process_ids({str(number): process for number, process in enumerate(processes)})
-    for pid in pids.values():
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids.values():
-            os.kill(pid, signal.SIGCONT)

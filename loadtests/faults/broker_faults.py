@@ -25,9 +25,7 @@ async def _leader_killed(world: World) -> int:
     leader = await leader_of(world, world.topics.transactions)
     other = next(broker for broker in world.brokers if broker is not leader)
     for victim in (other, leader):
-        await world.kill(victim)
-        await world.traffic.more(_SOME_EVENTS)
-        await world.start(victim)
+        await world.kill_for(victim, events=_SOME_EVENTS)
         await until_all_replicas_are_in_sync(world)
     return 2
 

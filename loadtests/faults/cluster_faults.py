@@ -10,6 +10,7 @@ from fraudctl.cluster.redis_cluster import ClusterServer, RedisCluster
 from loadtests.faults.fault import Fault
 from loadtests.faults.slot_move import SlotMove
 from loadtests.faults.world import World
+from loadtests.stalled import stalled
 
 _SOME_EVENTS: Final = 6_000
 _LOST: Final = 10  # histories at least that only the master has
@@ -66,12 +67,9 @@ async def _master_stalled(world: World) -> int:
     cluster = _cluster_of(world)
     master = cluster.masters()[0]
     replica = cluster.replica_of(master)
-    world.freeze(master)
-    try:
+    with stalled(master):
         await world.until(lambda: replica.is_master, "no replica takes over")
         await world.traffic.more(_SOME_EVENTS)
-    finally:
-        world.thaw(master)
     return 1
 
 

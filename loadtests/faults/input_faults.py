@@ -5,9 +5,10 @@ from typing import Final
 
 from fraud.v1.transaction_pb2 import Transaction
 
-from feature_service.events import Event, partition_key
+from feature_service.events import Event
 from loadtests.faults.fault import Fault
 from loadtests.faults.world import World
+from loadtests.inputs import event_of
 
 _SOME_EVENTS: Final = 12_000
 _BURST_EVENTS: Final = 10_000
@@ -26,12 +27,13 @@ async def _poisoned(world: World) -> int:
     await world.traffic.more(1_000)
     [worker] = world.running_workers
     await world.stop(worker)  # a backlog makes full batches
+    like = world.traffic.first_payment
     healthy = iter([event for event in world.traffic.sent if event.topic == "transactions"])
     poisoned: list[Event] = []
     kinds = count()
     for _ in range(_POISON):
-        poisoned += [_again(next(healthy, world.traffic.sent[0]), next(kinds)) for _ in range(_BATCH)]
-        poisoned.append(_poison(world.traffic.sent[0], next(kinds)))
+        poisoned += [_again(next(healthy, like), next(kinds)) for _ in range(_BATCH)]
+        poisoned.append(_poison(like, next(kinds)))
     await world.traffic.send(poisoned)
     await world.start_worker()
     await world.traffic.more(1_000)
@@ -40,7 +42,7 @@ async def _poisoned(world: World) -> int:
 
 async def _burst(world: World) -> int:
     await world.traffic.more(2_000)
-    like = next(event for event in world.traffic.sent if event.topic == "transactions")
+    like = world.traffic.first_payment
     await world.traffic.send([_again(like, number) for number in range(_BURST_EVENTS)])
     await world.traffic.more(2_000)
     return _BURST_EVENTS
@@ -51,7 +53,7 @@ def _again(like: Event, number: int) -> Event:
     payment = Transaction.FromString(like.value)
     payment.transaction_id += f"-again-{number}"
     payment.event_time_ms += number
-    return Event("transactions", payment.event_time_ms, partition_key(payment), payment.SerializeToString())
+    return event_of(payment)
 
 
 def _poison(like: Event, number: int) -> Event:

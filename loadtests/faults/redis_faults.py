@@ -11,6 +11,7 @@ from fraudctl.cluster.redis import RedisServer
 from loadtests.faults.brokers import until_all_is_committed
 from loadtests.faults.fault import Fault
 from loadtests.faults.world import World
+from loadtests.stalled import stalled
 
 _SOME_EVENTS: Final = 4_000
 _STALL_S: Final = 5.0
@@ -20,9 +21,7 @@ async def _killed(world: World) -> int:
     times = 3
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        await world.kill(world.redis_server)
-        await world.traffic.more(_SOME_EVENTS)
-        await world.start(world.redis_server)
+        await world.kill_for(world.redis_server, events=_SOME_EVENTS)
     return times
 
 
@@ -57,12 +56,11 @@ async def _failed_over_to_a_lagging_replica(world: World) -> int:
             client.replicaof(HOST, str(master.port))
             await world.until(lambda: client.info("replication")["master_link_status"] == "up", "no replica")
             await world.traffic.more(_SOME_EVENTS)
-            world.freeze(replica)  # from here on it lags, by more than its connection's buffers
-            with redis.Redis.from_url(master.url) as of_master:
-                of_master.client_kill_filter(_type="replica")
-            await world.traffic.more(_SOME_EVENTS)
-            await world.kill(master)
-            world.thaw(replica)
+            with stalled(replica):  # from here on it lags, by more than its connection's buffers
+                with redis.Redis.from_url(master.url) as of_master:
+                    of_master.client_kill_filter(_type="replica")
+                await world.traffic.more(_SOME_EVENTS)
+                await world.kill(master)
             client.replicaof("NO", "ONE")
         world.redis = replica
         assert world.proxy is not None
@@ -92,9 +90,8 @@ async def _stalled(world: World) -> int:
     times = 2
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        world.freeze(world.redis_server)
-        await asyncio.sleep(_STALL_S)
-        world.thaw(world.redis_server)
+        with stalled(world.redis_server):
+            await asyncio.sleep(_STALL_S)
     return times
 
 

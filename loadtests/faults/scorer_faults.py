@@ -10,6 +10,7 @@ import grpc
 
 from loadtests.faults.fault import Fault
 from loadtests.faults.world import World
+from loadtests.stalled import stalled
 
 _SOME_EVENTS: Final = 4_000
 
@@ -18,9 +19,7 @@ async def _killed(world: World) -> int:
     times = 2
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        await world.kill(world.scorer)
-        await world.traffic.more(_SOME_EVENTS)
-        await world.start(world.scorer)
+        await world.kill_for(world.scorer, events=_SOME_EVENTS)
     return times
 
 
@@ -28,9 +27,8 @@ async def _stalled(world: World) -> int:
     times = 3
     for _ in range(times):
         await world.traffic.more(_SOME_EVENTS)
-        world.freeze(world.scorer)
-        await world.traffic.more(_SOME_EVENTS)
-        world.thaw(world.scorer)
+        with stalled(world.scorer):
+            await world.traffic.more(_SOME_EVENTS)
     return times
 
 

@@ -36,6 +36,11 @@ class Traffic:
         return self._sent
 
     @property
+    def first_payment(self) -> Event:
+        """Of those that are acknowledged."""
+        return next(event for event in self._sent if event.topic == "transactions")
+
+    @property
     def flows(self) -> bool:
         return self._flowing is not None
 

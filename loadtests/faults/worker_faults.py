@@ -4,11 +4,13 @@ from typing import Final
 
 from fraud.v1.transaction_pb2 import Transaction
 
-from feature_service.events import Event, partition_key
+from feature_service.events import Event
 from feature_service.identity import hash_token
 from feature_service.settings import StoreSettings, store_layout
 from loadtests.faults.fault import Fault
 from loadtests.faults.world import SESSION_TIMEOUT_MS, World
+from loadtests.inputs import event_of
+from loadtests.stalled import stalled
 
 _KILLS: Final = 20
 _SOME_EVENTS: Final = 4_000
@@ -47,11 +49,8 @@ async def _frozen(world: World) -> int:
     await world.start_worker()
     await world.traffic.more(_SOME_EVENTS)
     for zombie in world.running_workers:
-        world.freeze(zombie)
-        try:
+        with stalled(zombie):
             await world.traffic.more(2 * SESSION_TIMEOUT_MS * 2)  # twice the timeout at 2,000 a second
-        finally:
-            world.thaw(zombie)
         await world.traffic.more(_SOME_EVENTS)
     return 2
 
@@ -77,11 +76,10 @@ async def _failing_in_a_batch(world: World) -> int:
 
 
 def _payment_of(world: World, customer: str) -> Event:
-    like = next(event for event in world.traffic.sent if event.topic == "transactions")
-    payment = Transaction.FromString(like.value)
+    payment = Transaction.FromString(world.traffic.first_payment.value)
     payment.transaction_id = f"of-{customer}"
     payment.customer_id = customer
-    return Event("transactions", like.timestamp_ms, partition_key(payment), payment.SerializeToString())
+    return event_of(payment)
 
 
 FAULTS: Final = (

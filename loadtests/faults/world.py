@@ -1,9 +1,7 @@
 """The processes of one fault: a Redis, a scorer, workers that come and go, and topics of their own on the brokers."""
 
 import asyncio
-import os
 import random
-import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -30,8 +28,9 @@ from stream_processor.kafka_connection import KafkaConnection
 SESSION_TIMEOUT_MS: Final = 6_000
 _PATIENCE_S: Final = 90.0  # a limit for what hangs: nothing takes that long
 _POLL_S: Final = 0.05
-RedisKind = Literal["server", "proxied", "cluster"]
 _RETENTION_MS: Final = HORIZON_MS + 90 * 86_400_000
+
+RedisKind = Literal["server", "proxied", "cluster"]
 
 
 class World:
@@ -47,7 +46,6 @@ class World:
         bundle: Path,
         given: Sequence[Event],
         rate_per_s: float,
-        seed: int = 1,
         redis_kind: RedisKind,
         environment: Mapping[str, str],
     ) -> None:
@@ -57,7 +55,7 @@ class World:
         self.folder.mkdir()
         self.brokers = brokers
         self.topics = topics
-        self.random = random.Random(seed)  # noqa: S311 - moments of faults
+        self.random = random.Random(1)  # noqa: S311 - moments of faults
         self.connection = KafkaConnection(bootstrap_servers=tuple(broker.bootstrap for broker in brokers))
         self.redis: RedisServer | RedisCluster  # the master, if there are several
         self.proxy: RedisProxy | None = None
@@ -153,11 +151,11 @@ class World:
     async def start(self, process: Process) -> None:
         await asyncio.to_thread(process.start)
 
-    def freeze(self, process: Process) -> None:
-        self._signal(process, signal.SIGSTOP)
-
-    def thaw(self, process: Process) -> None:
-        self._signal(process, signal.SIGCONT)
+    async def kill_for(self, process: Process, *, events: int) -> None:
+        """By SIGKILL, and start it again when so many more are sent."""
+        await self.kill(process)
+        await self.traffic.more(events)
+        await self.start(process)
 
     async def until(self, done: Callable[[], bool], otherwise: str) -> None:
         """`done` is asked in a thread. Raises: TimeoutError that says `otherwise`."""
@@ -171,11 +169,6 @@ class World:
                     await asyncio.sleep(_POLL_S)
         except TimeoutError as error:
             raise TimeoutError(f"{otherwise}, in {_PATIENCE_S:.0f} s; all logs: {self.folder}") from error
-
-    @staticmethod
-    def _signal(process: Process, number: int) -> None:
-        assert process.pid is not None, f"{process.program.name} does not run"
-        os.kill(process.pid, number)
 
     def _process(self, name: str, module: str, *, probe: Callable[[], str], **environment: str) -> Process:
         folder = self.folder / name

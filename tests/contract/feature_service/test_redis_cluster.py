@@ -1,11 +1,9 @@
 """A Redis Cluster whose slots move and whose masters stall, die and are replaced. Card c lies in shard c % 4."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 import pytest
@@ -16,8 +14,9 @@ from feature_service.stores.base import HistoryStore
 from feature_service.stores.layout import HEADER, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import HOST, free_port
-from fraudctl.cluster.redis_cluster import ClusterServer, RedisCluster
+from fraudctl.cluster.redis_cluster import RedisCluster
 from loadtests.faults.slot_move import SlotMove
+from loadtests.stalled import stalled
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.contract.feature_service.test_redis_outages import MARGIN_S, USES
 from tests.oracle.folds import fold_of, heartbeat_of, record
@@ -140,7 +139,7 @@ async def test_a_cluster_that_is_away_is_named_and_found_again(
     own_cluster: RedisCluster, layout: StoreLayout, use: str
 ) -> None:
     async with store_on(own_cluster.url, layout) as store:
-        with every_server_stalled(own_cluster):
+        with stalled(*own_cluster.servers):
             started_s = time.monotonic()
             with pytest.raises(StoreUnavailableError):
                 await USES[use](store)
@@ -156,24 +155,6 @@ async def test_a_cluster_of_which_no_node_is_there_is_named_at_once(layout: Stor
     with pytest.raises(StoreUnavailableError, match="no node of the Redis cluster answers"):
         async with store_on(f"redis+cluster://{HOST}:{free_port()},{HOST}:{free_port()}", layout):
             pytest.fail("there is no server")
-
-
-@contextmanager
-def every_server_stalled(cluster: RedisCluster) -> Iterator[None]:
-    with ExitStack() as stack:
-        for server in cluster.servers:
-            stack.enter_context(stalled(server))
-        yield
-
-
-@contextmanager
-def stalled(server: ClusterServer) -> Iterator[None]:
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 async def test_a_stalled_master_keeps_nobody_from_the_others(own_cluster: RedisCluster, layout: StoreLayout) -> None:

@@ -1,11 +1,9 @@
 """A Redis that is set up wrongly, away, stalled or started again."""
 
 import asyncio
-import os
-import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from itertools import count
 
 import pytest
@@ -17,6 +15,7 @@ from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.redis_store import RedisHistoryStore
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
+from loadtests.stalled import stalled
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
 
@@ -40,17 +39,6 @@ USES: dict[str, Use] = {
 
 def store_on(url: str, layout: StoreLayout) -> RedisHistoryStore:
     return RedisHistoryStore(url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, timeout_ms=TIMEOUT_MS)
-
-
-@contextmanager
-def stalled(server: RedisServer) -> Iterator[None]:
-    """Connections stay open, and nothing answers."""
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
 
 
 async def test_a_server_that_is_away_is_named_at_once(layout: StoreLayout) -> None:
