@@ -49,6 +49,13 @@ class Topics:
     def dead_letters(self) -> str:
         return f"{self.name}-dead-letters"
 
+    def specs(self, *, replicas: int = 1) -> list[TopicSpec]:
+        many = (self.transactions, self.labels, self.decisions)
+        return [
+            *(TopicSpec(name, PARTITIONS, replicas) for name in many),
+            *(TopicSpec(name, 1, replicas) for name in (self.alerts, self.dead_letters)),
+        ]
+
     @property
     def environment(self) -> dict[str, str]:
         return {
@@ -117,10 +124,7 @@ class Context:
 
     def make_topics(self, name: str) -> Topics:
         topics = Topics(name)
-        inputs_and_decisions = (topics.transactions, topics.labels, topics.decisions)
-        specs = [TopicSpec(each, partitions=PARTITIONS) for each in inputs_and_decisions]
-        specs += [TopicSpec(topics.alerts), TopicSpec(topics.dead_letters)]
-        asyncio.run(ensure_topics(self.kafka.bootstrap, specs))
+        asyncio.run(ensure_topics(self.kafka.bootstrap, topics.specs()))
         return topics
 
     def environment(self, topics: Topics) -> dict[str, str]:

@@ -26,7 +26,7 @@ from fraudctl.cluster.processes import Process
 from loadtests.context import Context, Topics
 from loadtests.inputs import simulated
 from training.simulator import SimulatorSettings, simulate_batches
-from training.train import train
+from training.train import DEFAULT_POLICY, train
 from training.windows import Lengths
 
 _TRAINED_ON_DAYS: Final = 18
@@ -43,7 +43,6 @@ class ScoringInput:
 @cache
 def scoring_input(context: Context) -> ScoringInput:
     """Made once: a real model of the view `production`, and about 40,000 payments (20,000 for smoke)."""
-    context.say("training a model")
     days = 30 if context.quick else 45
     settings = SimulatorSettings(
         start=datetime.now(UTC).date() - timedelta(days=days),
@@ -55,7 +54,7 @@ def scoring_input(context: Context) -> ScoringInput:
         leaked_customers_per_10k=15.0,
         label_delay_median_days=1.0,
     )
-    bundle = _train(context, settings)
+    bundle = train_model(context, settings)
     later = replace(settings, first_day=_TRAINED_ON_DAYS, days=days - _TRAINED_ON_DAYS)
     now_ms = time.time_ns() // 1_000_000
     return ScoringInput(bundle, [payment for payment in simulated(later) if payment.event_time_ms < now_ms])
@@ -103,7 +102,9 @@ def running_scorer(
         yield process, address
 
 
-def _train(context: Context, settings: SimulatorSettings) -> Path:
+def train_model(context: Context, settings: SimulatorSettings, *, policy: Path = DEFAULT_POLICY) -> Path:
+    """The folder of a bundle of the view `production`, learned from these payments; one for each context."""
+    context.say("training a model")
     contract = context.contract
     id_key = contract.read_id_key()
     rates = RateTable.load(contract.rates_file, contract.base_currency)
@@ -112,4 +113,5 @@ def _train(context: Context, settings: SimulatorSettings) -> Path:
     features = context.scratch / "training.parquet"
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
     write_features(events, make_plan(view("production").names), features, minor_per_major=minor_per_major)
-    return train(features, view="production", into=context.scratch / "bundle", lengths=_LENGTHS).path
+    into = context.scratch / "bundle"
+    return train(features, view="production", into=into, lengths=_LENGTHS, policy=policy).path

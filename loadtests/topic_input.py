@@ -1,6 +1,6 @@
 """A topic filled with events, and how far a worker has folded it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import TracebackType
@@ -70,8 +70,16 @@ class FoldWatch:
 
     def folded(self) -> int:
         """Events up to the fence that has moved furthest, of each source: the last batch being applied counts whole."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for shard in range(self._layout.shard_count):
-            pipeline.hmget(self._layout.fence_key(shard), self._sources)
-        fences = [[int(value.lstrip(b"!")) if value else -1 for value in shard] for shard in pipeline.execute()]
-        return sum(max(of_source) + 1 for of_source in zip(*fences, strict=True))
+        return sum(folded_by_source(self._redis, self._layout, self._sources).values())
+
+
+def folded_by_source(
+    client: redis.Redis | redis.RedisCluster, layout: StoreLayout, sources: Sequence[str]
+) -> dict[str, int]:
+    """Of each of at least one source the offset after the fence that has moved furthest."""
+    pipeline = client.pipeline(transaction=False)
+    for shard in range(layout.shard_count):
+        pipeline.hmget(layout.fence_key(shard), sources)
+    shards = pipeline.execute()
+    fences = ([int(value.lstrip(b"!")) if value else -1 for value in shard] for shard in shards)
+    return {source: max(each) + 1 for source, each in zip(sources, zip(*fences, strict=True), strict=True)}

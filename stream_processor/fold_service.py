@@ -92,7 +92,7 @@ class _Partition:
     plan: PartitionPlan
     source: str
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    unpublished: "_Backlog" = field(default_factory=_Backlog)
+    unpublished: _Backlog = field(default_factory=_Backlog)
     publishing: "asyncio.Task[None] | None" = None
 
 

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import OffsetOutOfRangeError
 
@@ -87,18 +86,14 @@ class LogReader:
         for tp, from_offset in self._positions.items():
             next_offset = await self._consumer.position(tp)
             if next_offset > from_offset:  # without records too: the log may have offsets that hold none
-                records = fetched.get(tp, [])
                 self._positions[tp] = next_offset
                 batches.append(
-                    RecordBatch(
-                        tp=tp,
+                    RecordBatch.of(
+                        tp,
+                        fetched.get(tp, []),
                         epoch=0,
                         from_offset=from_offset,
                         to_offset=next_offset - 1,
-                        values=[record.value for record in records],
-                        offsets=np.array([record.offset for record in records], dtype=np.int64),
-                        timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
-                        records=records,
                         received_at_ns=time.monotonic_ns(),
                         highwater=self._consumer.highwater(tp),
                     )

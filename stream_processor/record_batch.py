@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,31 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @classmethod
+    def of(
+        cls,
+        tp: TopicPartition,
+        records: Sequence[Record],
+        *,
+        epoch: int,
+        from_offset: int,
+        to_offset: int,
+        received_at_ns: int,
+        highwater: int,
+    ) -> Self:
+        return cls(
+            tp=tp,
+            epoch=epoch,
+            from_offset=from_offset,
+            to_offset=to_offset,
+            values=[record.value for record in records],
+            offsets=np.array([record.offset for record in records], dtype=np.int64),
+            timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
+            records=records,
+            received_at_ns=received_at_ns,
+            highwater=highwater,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What faults ask of the brokers: topics made, leaders and replicas, what the workers have committed."""
+"""What faults ask of the brokers: leaders and replicas, what the workers have committed."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,8 +7,6 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 
 from fraudctl.cluster.kafka import KafkaServer
-from fraudctl.cluster.topics import TopicSpec, ensure_topics
-from loadtests.context import PARTITIONS, Topics
 from loadtests.faults.world import World
 from stream_processor.record_batch import TopicPartition
 
@@ -22,13 +20,6 @@ async def admin_of(world: World) -> AsyncIterator[Any]:
         yield client
     finally:
         await client.close()
-
-
-async def make_topics(bootstrap: str, topics: Topics, *, replicas: int) -> None:
-    many = (topics.transactions, topics.labels, topics.decisions)
-    specs = [TopicSpec(name, PARTITIONS, replicas) for name in many]
-    specs += [TopicSpec(name, 1, replicas) for name in (topics.alerts, topics.dead_letters)]
-    await ensure_topics(bootstrap, specs)
 
 
 async def leader_of(world: World, topic: str) -> KafkaServer:

@@ -4,8 +4,9 @@ from typing import Final
 
 from aiokafka.admin import NewPartitions
 
+from fraudctl.cluster.topics import ensure_topics
 from loadtests.context import PARTITIONS
-from loadtests.faults.brokers import admin_of, make_topics, until_all_is_committed
+from loadtests.faults.brokers import admin_of, until_all_is_committed
 from loadtests.faults.fault import Fault
 from loadtests.faults.world import World
 
@@ -46,7 +47,7 @@ async def _topic_made_again(world: World) -> int:
     await until_all_is_committed(world)
     async with admin_of(world) as admin:
         await admin.delete_topics([world.topics.transactions])
-    await make_topics(world.connection.bootstrap_servers[0], world.topics, replicas=1)
+    await ensure_topics(world.connection.bootstrap_servers[0], world.topics.specs())
     world.traffic.forget(world.topics.transactions)
     world.traffic.start()
     for _ in range(_TURNS):

@@ -8,10 +8,13 @@ from contextlib import suppress
 from typing import Final
 
 import redis
+from aiokafka.errors import KafkaError
 
 from feature_service.settings import StoreSettings, store_layout
 from loadtests.faults.world import World
 from loadtests.redis_clients import client_of
+from loadtests.topic_input import folded_by_source
+from stream_processor.errors import StreamProcessorError
 from stream_processor.topic_ids import kafka_client, topic_ids
 
 _EVERY_S: Final = 0.1
@@ -44,7 +47,8 @@ class RecoveryWatch:
         ids: Mapping[str, str] = {}
         while True:
             await asyncio.sleep(_EVERY_S)
-            with suppress(Exception):  # a broker that is down, or a topic that is being made again
+            # A broker that is down, or a topic that is being made again.
+            with suppress(KafkaError, OSError, StreamProcessorError):
                 async with kafka_client(self._world.connection) as client:
                     ids = await topic_ids(client, names)
             for _ in range(20):
@@ -65,9 +69,4 @@ class RecoveryWatch:
         if not sources:
             return {}
         with client_of(self._world.redis.url, timeout_s=_TIMEOUT_S) as client:
-            pipeline = client.pipeline(transaction=False)
-            for shard in range(self._layout.shard_count):
-                pipeline.hmget(self._layout.fence_key(shard), sources)
-            shards = pipeline.execute()
-        fences = ([int(value.lstrip(b"!")) if value else -1 for value in shard] for shard in shards)
-        return {source: max(each) + 1 for source, each in zip(sources, zip(*fences, strict=True), strict=True)}
+            return folded_by_source(client, self._layout, sources)

@@ -8,8 +8,8 @@ from typing import Final
 
 from feature_service.events import Event
 from fraudctl.cluster.kafka import KafkaServer
+from fraudctl.cluster.topics import ensure_topics
 from loadtests.context import Context, Topics
-from loadtests.faults.brokers import make_topics
 from loadtests.faults.fault import Fault
 from loadtests.faults.given import Judge
 from loadtests.faults.recovery import RecoveryWatch
@@ -41,7 +41,7 @@ async def inject(
     """`name` is that of the fault's topics and folder. Raises: TimeoutError, and AssertionError of the fault's own."""
     begun_s = time.monotonic()
     topics = Topics(name)
-    await make_topics(brokers[0].bootstrap, topics, replicas=min(3, len(brokers)))
+    await ensure_topics(brokers[0].bootstrap, topics.specs(replicas=min(3, len(brokers))))
     world = World(
         context,
         name,

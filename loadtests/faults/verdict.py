@@ -66,9 +66,9 @@ async def judge(world: World, expected: Expected, *, patience_s: float = 60.0) -
     Raises: TimeoutError where not all is folded.
     """
     verdict = Verdict(events=len(world.traffic.sent))
-    await _wait_until_folded(world)
     settings, contract = StoreSettings(redis_url=world.redis.url), world.contract
     async with make_redis_store(settings, contract, contract.read_id_key()) as store:
+        await _wait_until_folded(world, store)
         await _compare_records(store, expected, verdict)
         await _compare_features(world, store, expected, verdict)
     topics = world.topics
@@ -81,13 +81,11 @@ async def judge(world: World, expected: Expected, *, patience_s: float = 60.0) -
     return verdict
 
 
-async def _wait_until_folded(world: World) -> None:
-    contract = world.contract
+async def _wait_until_folded(world: World, store: RedisHistoryStore) -> None:
     async with kafka_client(world.connection) as client:
         ids = await topic_ids(client, [world.topics.transactions, world.topics.labels])
     ends = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in world.traffic.ends.items()}
-    async with make_redis_store(StoreSettings(redis_url=world.redis.url), contract, contract.read_id_key()) as store:
-        await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
+    await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
 
 
 async def _compare_records(store: RedisHistoryStore, expected: Expected, verdict: Verdict) -> None:

@@ -6,13 +6,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import numpy as np
 from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from stream_processor.errors import FetchPositionError
-from stream_processor.record_batch import Record, RecordBatch, TopicPartition
+from stream_processor.record_batch import RecordBatch, TopicPartition
 
 _SOON_S: Final = 0.01  # how often to look whether a partition may be read again
 
@@ -74,7 +73,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
             next_offset = assignment.state_value(tp).position  # type: ignore[attr-defined]  # aiokafka is untyped
             if next_offset > from_offset:  # without records too: the log may have offsets that hold none
                 self._reading[tp] = (assignment, next_offset)
-                batches[tp] = _record_batch(
+                batches[tp] = RecordBatch.of(
                     TopicPartition(tp.topic, tp.partition),
                     fetched.get(tp, []),
                     epoch=self.epochs[tp],
@@ -152,27 +151,3 @@ class _Pace:
         if actions[0]:  # requests
             self._not_before_s = now_s + self._pause_s
         return actions
-
-
-def _record_batch(
-    tp: TopicPartition,
-    records: list[Record],
-    *,
-    epoch: int,
-    from_offset: int,
-    to_offset: int,
-    received_at_ns: int,
-    highwater: int,
-) -> RecordBatch:
-    return RecordBatch(
-        tp=tp,
-        epoch=epoch,
-        from_offset=from_offset,
-        to_offset=to_offset,
-        values=[record.value for record in records],
-        offsets=np.array([record.offset for record in records], dtype=np.int64),
-        timestamps_ms=np.array([record.timestamp for record in records], dtype=np.int64),
-        records=records,
-        received_at_ns=received_at_ns,
-        highwater=highwater,
-    )

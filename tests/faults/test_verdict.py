@@ -8,8 +8,8 @@ import redis
 
 from feature_service.events import Event
 from feature_service.stores.layout import HEADER_BYTES, RECORD_BYTES
+from fraudctl.cluster.topics import ensure_topics
 from loadtests.context import Context, Topics
-from loadtests.faults.brokers import make_topics
 from loadtests.faults.given import Judge
 from loadtests.faults.verdict import judge
 from loadtests.faults.world import World
@@ -27,7 +27,7 @@ async def test_it_sees_what_is_missing_too_many_changed_or_not_published(
     context: Context, bundle: Path, given: Sequence[Event]
 ) -> None:
     topics = Topics("verdict")
-    await make_topics(context.kafka.bootstrap, topics, replicas=1)
+    await ensure_topics(context.kafka.bootstrap, topics.specs())
     world = World(
         context, "verdict", brokers=[context.kafka], topics=topics, bundle=bundle, given=given, rate_per_s=2_000,
         redis_kind="server", environment={},
