@@ -27,7 +27,7 @@ from stream_processor.barrier import wait_until_folded
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.publish import EventPublisher
 from stream_processor.record_batch import TopicPartition
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 
 _STRETCH_MS: Final = 5 * 86_400_000  # reads may lie this far, and no more than a week, behind a history's newest record
 _READ_ROWS: Final = 512
@@ -121,7 +121,7 @@ async def measure(
         ends: dict[TopicPartition, int] = {}
         for stretch in stretches(batches, disorder):
             ends |= (await publisher.publish(stretch.events)).next_offsets
-            sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
+            sources = by_source(ids, ends)
             await _wait_until_folded(store, sources)
             await compare_rows(store, events.rows[stretch.rows], online=online, offline=offline, skew=skew)
             done += len(stretch.rows)

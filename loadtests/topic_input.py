@@ -14,7 +14,7 @@ from feature_service.stores.layout import StoreLayout
 from loadtests.context import Context, Topics
 from stream_processor.barrier import wait_until_folded
 from stream_processor.publish import EventPublisher
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ async def fill(
     async with publisher, kafka_client(context.connection) as client:
         ends = (await publisher.publish(events, rate_per_s=rate_per_s)).next_offsets
         ids = await topic_ids(client, {tp.topic for tp in ends})
-        return TopicInput({f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()})
+        return TopicInput(by_source(ids, ends))
 
 
 async def wait_for(

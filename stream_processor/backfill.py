@@ -25,7 +25,7 @@ from stream_processor.log_reader import LogReader
 from stream_processor.partition_plan import NOTHING_APPLIED
 from stream_processor.record_batch import TopicPartition
 from stream_processor.settings import StreamProcessorSettings
-from stream_processor.topic_ids import check_topic, describe_topics, kafka_client
+from stream_processor.topic_ids import check_topic, describe_topics, kafka_client, source_name
 
 OnStep = Callable[[str], OnProgress]
 """Told what is done now; gives what is to be told how far it is."""
@@ -116,7 +116,7 @@ async def _sources(connection: KafkaConnection, topics: Sequence[str]) -> dict[T
     for name, topic in found.items():
         check_topic(name, topic)
     return {
-        TopicPartition(name, number): f"{topic.topic_id}:{number}"
+        TopicPartition(name, number): source_name(topic.topic_id, number)
         for name, topic in found.items()
         for number in range(topic.partitions)
     }

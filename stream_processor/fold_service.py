@@ -23,7 +23,7 @@ from stream_processor.fold_input import FoldInput, RecordDecoder
 from stream_processor.partition_plan import PartitionPlan, Verdict
 from stream_processor.progress import Look, ProgressWatch
 from stream_processor.record_batch import PartitionLog, RecordBatch, TopicPartition
-from stream_processor.topic_ids import TopicInfo
+from stream_processor.topic_ids import TopicInfo, source_name
 from telemetry.metrics import Labels, Metrics
 
 _UNPUBLISHED_RECORDS: Final = 20_000  # per partition: folding goes on while the scorer is away, up to this; about 20 MB
@@ -336,10 +336,12 @@ class FoldService:
     async def _register_sources(self) -> None:
         for name, topic in self._topics.items():
             numbers = range(topic.partitions)
-            await self._store.register_sources(name, {f"{topic.topic_id}:{number}": number for number in numbers})
+            await self._store.register_sources(
+                name, {source_name(topic.topic_id, number): number for number in numbers}
+            )
 
     def _source(self, tp: TopicPartition) -> str:
-        return f"{self._topics[tp.topic].topic_id}:{tp.partition}"
+        return source_name(self._topics[tp.topic].topic_id, tp.partition)
 
     def _observe(self, batch: RecordBatch, fold_input: FoldInput, duration_s: float) -> None:
         topic: Labels = {"topic": batch.tp.topic}

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -26,6 +26,9 @@ from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16,
 
 from stream_processor.errors import BrokersAwayError, TopicMissingError, UnsafeTopicError
 from stream_processor.kafka_connection import KafkaConnection
+from stream_processor.record_batch import TopicPartition
+
+Value = TypeVar("Value")
 
 _TOPIC_RESOURCE: Final = 2
 _REQUIRED: Final = MappingProxyType(
@@ -70,6 +73,16 @@ async def describe_topics(client: AIOKafkaClient, names: Collection[str]) -> dic
 async def topic_ids(client: AIOKafkaClient, names: Collection[str]) -> dict[str, str]:
     """The ids alone, in one request: cheap enough for every second. Raises as `describe_topics`."""
     return {name: topic_id for name, (topic_id, _) in (await _topics_by_name(client, names)).items()}
+
+
+def source_name(topic_id: str, partition: int) -> str:
+    """What fences call a partition: a topic made again under its name is another source."""
+    return f"{topic_id}:{partition}"
+
+
+def by_source(ids: Mapping[str, str], values: Mapping[TopicPartition, Value]) -> dict[str, Value]:
+    """The same values, by name of the source; `ids` by topic."""
+    return {source_name(ids[tp.topic], tp.partition): value for tp, value in values.items()}
 
 
 def check_topic(name: str, topic: TopicInfo) -> None:

@@ -33,7 +33,7 @@ from fraudctl.demo.watch import Seen, watch_folds, watch_topics
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.publish import EventPublisher
 from stream_processor.record_batch import TopicPartition
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 from training.train import TrainedBundle
 
 _FOLDER: Final = ROOT / "demo"
@@ -178,7 +178,7 @@ async def _publish(publisher: EventPublisher, events: Sequence[Event], progress:
 async def _sources(connection: KafkaConnection, ends: Ends) -> Mapping[str, int]:
     async with kafka_client(connection) as client:
         ids = await topic_ids(client, {tp.topic for tp in ends})
-    return {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
+    return by_source(ids, ends)
 
 
 @asynccontextmanager

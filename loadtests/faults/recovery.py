@@ -15,7 +15,7 @@ from loadtests.faults.world import World
 from loadtests.redis_clients import client_of
 from loadtests.topic_input import folded_by_source
 from stream_processor.errors import StreamProcessorError
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 
 _EVERY_S: Final = 0.1
 _TIMEOUT_S: Final = 1.0
@@ -56,7 +56,7 @@ class RecoveryWatch:
                 self._observe(ids)
 
     def _observe(self, ids: Mapping[str, str]) -> None:
-        times = {f"{ids[tp.topic]}:{tp.partition}": each for tp, each in self._world.traffic.acknowledged.items()}
+        times = by_source(ids, self._world.traffic.acknowledged)
         with suppress(redis.RedisError):
             self._folded |= self._read(list(times))
         now_s = time.monotonic()

@@ -23,7 +23,7 @@ from feature_service.stores.redis_store import RedisHistoryStore
 from loadtests.faults.given import Expected
 from loadtests.faults.world import World
 from stream_processor.barrier import wait_until_folded
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 
 _VIEWS: Final = ("handbook", "production")
 _READ_ROWS: Final = 512
@@ -84,7 +84,7 @@ async def judge(world: World, expected: Expected, *, patience_s: float = 60.0) -
 async def _wait_until_folded(world: World, store: RedisHistoryStore) -> None:
     async with kafka_client(world.connection) as client:
         ids = await topic_ids(client, [world.topics.transactions, world.topics.labels])
-    ends = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in world.traffic.ends.items()}
+    ends = by_source(ids, world.traffic.ends)
     await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
 
 

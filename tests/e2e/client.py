@@ -22,7 +22,7 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.events import partition_key
 from feature_service.settings import StoreSettings, make_redis_store
 from stream_processor.barrier import wait_until_folded
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 from tests.e2e.cluster import RunningCluster
 
 TIMEOUT_S: Final = 30.0
@@ -200,7 +200,7 @@ class ClusterClient:
                 TopicPartition(name, number) for name in names for number in await self._producer.partitions_for(name)
             ]
             ends = await self._consumer.end_offsets(partitions)
-            sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in ends.items()}
+            sources = by_source(ids, ends)
             await wait_until_folded(store, sources, timeout_s=TIMEOUT_S)
 
     async def _published(self, topic: str, key: str, count: int) -> Sequence[Seen]:

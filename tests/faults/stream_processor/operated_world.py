@@ -22,7 +22,7 @@ from stream_processor.dead_letters import dead_letter_consumer, read_dead_letter
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.publish import EventPublisher
 from stream_processor.record_batch import TopicPartition
-from stream_processor.topic_ids import kafka_client, topic_ids
+from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 from training.simulator import SimulatorSettings, simulate_batches
 
 TIMEOUT_S = 60.0
@@ -107,7 +107,7 @@ class OperatedWorld:
             kafka_client(self.connection) as client,
         ):
             ids = await topic_ids(client, self.run.topics)
-            sources = {f"{ids[tp.topic]}:{tp.partition}": end for tp, end in self.ends.items()}
+            sources = by_source(ids, self.ends)
             await wait_until_folded(store, sources, timeout_s=TIMEOUT_S)
 
     async def lose_log_before(self, offsets: dict[TopicPartition, int]) -> None:
