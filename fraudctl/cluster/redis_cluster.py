@@ -86,6 +86,11 @@ class RedisCluster:
             self._join()
         _wait_until(self._is_whole, "whole")
 
+    def wait_until_settled(self) -> None:
+        """Until each server that runs sees a master for each slot. Raises: ClusterError."""
+        running = [server for server in self.servers if server.pid is not None]
+        _wait_until(lambda: all(server.is_content for server in running), "settled")
+
     def stop(self) -> None:
         for server in self.servers:
             server.stop()
