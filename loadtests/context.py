@@ -49,11 +49,19 @@ class Topics:
     def dead_letters(self) -> str:
         return f"{self.name}-dead-letters"
 
+    @property
+    def audit(self) -> str:
+        return f"{self.name}-audit"
+
+    @property
+    def shadow_scores(self) -> str:
+        return f"{self.name}-shadow-scores"
+
     def specs(self, *, replicas: int = 1) -> list[TopicSpec]:
         many = (self.transactions, self.labels, self.decisions)
         return [
             *(TopicSpec(name, PARTITIONS, replicas) for name in many),
-            *(TopicSpec(name, 1, replicas) for name in (self.alerts, self.dead_letters)),
+            *(TopicSpec(name, 1, replicas) for name in (self.alerts, self.dead_letters, self.audit, self.shadow_scores)),
         ]
 
     @property
@@ -64,6 +72,8 @@ class Topics:
             "FRAUD_DECISIONS_TOPIC": self.decisions,
             "FRAUD_ALERTS_TOPIC": self.alerts,
             "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
+            "FRAUD_AUDIT_TOPIC": self.audit,
+            "FRAUD_SHADOW_SCORES_TOPIC": self.shadow_scores,
         }
 
 

@@ -22,6 +22,8 @@ _ALERT: Final = Alert.DESCRIPTOR.full_name
 class Topics:
     decisions: str
     alerts: str
+    audit: str
+    shadow_scores: str
 
 
 class Publication(NamedTuple):

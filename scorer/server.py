@@ -71,7 +71,12 @@ async def run(
         await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
-            Topics(settings.decisions_topic, settings.alerts_topic),
+            Topics(
+                settings.decisions_topic,
+                settings.alerts_topic,
+                audit=settings.audit_topic,
+                shadow_scores=settings.shadow_scores_topic,
+            ),
             queue_limit=settings.publish_queue,
             drain_s=settings.drain_ms / 1_000,
             metrics=metrics,

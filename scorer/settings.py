@@ -62,6 +62,10 @@ class ScorerSettings(BaseSettings):
 
     decisions_topic: str = Field("decisions", description="Topic of fraud.v1.Decision, keyed by transaction_id.")
     alerts_topic: str = Field("alerts", description="Topic of fraud.v1.Alert, keyed by transaction_id.")
+    audit_topic: str = Field("audit", description="Topic of fraud.v1.Change: what changed how payments are decided.")
+    shadow_scores_topic: str = Field(
+        "shadow-scores", description="Topic of fraud.v1.ShadowScore, keyed by transaction_id: what challengers say."
+    )
     publish_queue: int = Field(
         20_000,
         ge=1,

@@ -25,6 +25,8 @@ TOPICS: Final = (
     TopicSpec("alerts"),
     TopicSpec("dead-letters"),
     TopicSpec("erasures"),
+    TopicSpec("audit"),
+    TopicSpec("shadow-scores"),
 )
 
 

@@ -69,6 +69,98 @@ TIER_FALLBACK_RULES: Tier.ValueType  # 4
 """no model: rules on the request alone"""
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
+class _Override:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OverrideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Override.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OVERRIDE_UNSPECIFIED: _Override.ValueType  # 0
+    """it is"""
+    OVERRIDE_OBSERVE_ONLY: _Override.ValueType  # 1
+    """decided and published, but answered with APPROVE, as everything is"""
+    OVERRIDE_KILL_SWITCH: _Override.ValueType  # 2
+    """answered with APPROVE; neither histories nor models nor rules were asked"""
+    OVERRIDE_CONTROL_GROUP: _Override.ValueType  # 3
+    """let through, to learn what becomes of payments that the policy stops"""
+
+class Override(_Override, metaclass=_OverrideEnumTypeWrapper):
+    """Why the answer is not what the policy decided."""
+
+OVERRIDE_UNSPECIFIED: Override.ValueType  # 0
+"""it is"""
+OVERRIDE_OBSERVE_ONLY: Override.ValueType  # 1
+"""decided and published, but answered with APPROVE, as everything is"""
+OVERRIDE_KILL_SWITCH: Override.ValueType  # 2
+"""answered with APPROVE; neither histories nor models nor rules were asked"""
+OVERRIDE_CONTROL_GROUP: Override.ValueType  # 3
+"""let through, to learn what becomes of payments that the policy stops"""
+Global___Override: _TypeAlias = Override  # noqa: Y015
+
+class _Origin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORIGIN_UNSPECIFIED: _Origin.ValueType  # 0
+    ORIGIN_CALL: _Origin.ValueType  # 1
+    """Score, before the payment is authorised"""
+    ORIGIN_STREAM: _Origin.ValueType  # 2
+    """ScoreBatch, for an event of the transactions topic"""
+
+class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
+    """Who asked for the decision."""
+
+ORIGIN_UNSPECIFIED: Origin.ValueType  # 0
+ORIGIN_CALL: Origin.ValueType  # 1
+"""Score, before the payment is authorised"""
+ORIGIN_STREAM: Origin.ValueType  # 2
+"""ScoreBatch, for an event of the transactions topic"""
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
+
+class _Variant:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VariantEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Variant.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VARIANT_UNSPECIFIED: _Variant.ValueType  # 0
+    VARIANT_CHAMPION: _Variant.ValueType  # 1
+    VARIANT_CANARY: _Variant.ValueType  # 2
+
+class Variant(_Variant, metaclass=_VariantEnumTypeWrapper):
+    """Which of the live models decided."""
+
+VARIANT_UNSPECIFIED: Variant.ValueType  # 0
+VARIANT_CHAMPION: Variant.ValueType  # 1
+VARIANT_CANARY: Variant.ValueType  # 2
+Global___Variant: _TypeAlias = Variant  # noqa: Y015
+
+class _AlertSuppression:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AlertSuppressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertSuppression.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ALERT_SUPPRESSION_UNSPECIFIED: _AlertSuppression.ValueType  # 0
+    """it raised one, or its action raises none"""
+    ALERT_SUPPRESSION_CARD: _AlertSuppression.ValueType  # 1
+    """the card had an alert a short time ago"""
+    ALERT_SUPPRESSION_DAILY_BUDGET: _AlertSuppression.ValueType  # 2
+    """as many alerts as people can look at were raised today"""
+
+class AlertSuppression(_AlertSuppression, metaclass=_AlertSuppressionEnumTypeWrapper):
+    """Why a decision raised no alert although its action does."""
+
+ALERT_SUPPRESSION_UNSPECIFIED: AlertSuppression.ValueType  # 0
+"""it raised one, or its action raises none"""
+ALERT_SUPPRESSION_CARD: AlertSuppression.ValueType  # 1
+"""the card had an alert a short time ago"""
+ALERT_SUPPRESSION_DAILY_BUDGET: AlertSuppression.ValueType  # 2
+"""as many alerts as people can look at were raised today"""
+Global___AlertSuppression: _TypeAlias = AlertSuppression  # noqa: Y015
+
 @_typing.final
 class ReasonCode(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -161,6 +253,13 @@ class Decision(_message.Message):
     MODEL_NAME_FIELD_NUMBER: _builtins.int
     SCORER_INSTANCE_FIELD_NUMBER: _builtins.int
     APPROXIMATE_ENTITIES_FIELD_NUMBER: _builtins.int
+    POLICY_ACTION_FIELD_NUMBER: _builtins.int
+    OVERRIDE_FIELD_NUMBER: _builtins.int
+    CONTROL_PROPENSITY_FIELD_NUMBER: _builtins.int
+    ALERT_SUPPRESSION_FIELD_NUMBER: _builtins.int
+    MATCHED_LISTS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     fraud_probability: _builtins.float
     """calibrated, 0 to 1"""
@@ -179,6 +278,15 @@ class Decision(_message.Message):
     model_name: _builtins.str
     """The model and vector above: the request-only model in the tier DEGRADED_NO_FEATURES."""
     scorer_instance: _builtins.str
+    policy_action: Global___Action.ValueType
+    """what the policy decided; `action` is what was answered"""
+    override: Global___Override.ValueType
+    """why the two differ"""
+    control_propensity: _builtins.float
+    """with which a payment like this is put into the control group; 0: there is none"""
+    alert_suppression: Global___AlertSuppression.ValueType
+    origin: Global___Origin.ValueType
+    variant: Global___Variant.ValueType
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReasonCode]: ...
     @_builtins.property
@@ -198,6 +306,10 @@ class Decision(_message.Message):
         """Entities with so many records that older ones were counted approximately: windows that reach past the newest 1,024
         may start 1/32 of their age off, and counts of different or same values mean "at least".
         """
+
+    @_builtins.property
+    def matched_lists(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """block and allow lists that hold one of the payment's ids"""
 
     def __init__(
         self,
@@ -221,10 +333,17 @@ class Decision(_message.Message):
         model_name: _builtins.str = ...,
         scorer_instance: _builtins.str = ...,
         approximate_entities: _abc.Iterable[_builtins.str] | None = ...,
+        policy_action: Global___Action.ValueType = ...,
+        override: Global___Override.ValueType = ...,
+        control_propensity: _builtins.float = ...,
+        alert_suppression: Global___AlertSuppression.ValueType = ...,
+        matched_lists: _abc.Iterable[_builtins.str] | None = ...,
+        origin: Global___Origin.ValueType = ...,
+        variant: Global___Variant.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "freshness_ms", b"freshness_ms", "latency", b"latency", "transaction", b"transaction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "action", b"action", "approximate_entities", b"approximate_entities", "decided_at_ms", b"decided_at_ms", "feature_set_version", b"feature_set_version", "feature_vector", b"feature_vector", "fraud_probability", b"fraud_probability", "freshness_ms", b"freshness_ms", "latency", b"latency", "model_name", b"model_name", "model_version", b"model_version", "policy_version", b"policy_version", "reasons", b"reasons", "request_hash", b"request_hash", "scorer_instance", b"scorer_instance", "skipped_stages", b"skipped_stages", "tier", b"tier", "trace_id", b"trace_id", "transaction", b"transaction", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms", "action", b"action", "alert_suppression", b"alert_suppression", "approximate_entities", b"approximate_entities", "control_propensity", b"control_propensity", "decided_at_ms", b"decided_at_ms", "feature_set_version", b"feature_set_version", "feature_vector", b"feature_vector", "fraud_probability", b"fraud_probability", "freshness_ms", b"freshness_ms", "latency", b"latency", "matched_lists", b"matched_lists", "model_name", b"model_name", "model_version", b"model_version", "origin", b"origin", "override", b"override", "policy_action", b"policy_action", "policy_version", b"policy_version", "reasons", b"reasons", "request_hash", b"request_hash", "scorer_instance", b"scorer_instance", "skipped_stages", b"skipped_stages", "tier", b"tier", "trace_id", b"trace_id", "transaction", b"transaction", "transaction_id", b"transaction_id", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__freshness_ms: _TypeAlias = _typing.Literal["freshness_ms"]  # noqa: Y015
     _WhichOneofArgType__freshness_ms: _TypeAlias = _typing.Literal["_freshness_ms", b"_freshness_ms"]  # noqa: Y015

@@ -26,7 +26,7 @@ from fraud.v1 import decision_pb2 as fraud_dot_v1_dot_decision__pb2
 from fraud.v1 import transaction_pb2 as fraud_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66raud/v1/scoring.proto\x12\x08\x66raud.v1\x1a\x17\x66raud/v1/decision.proto\x1a\x1a\x66raud/v1/transaction.proto\":\n\x0cScoreRequest\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\"G\n\rScoreResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"Q\n\x0eScoreBatchItem\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\x12\x13\n\x0btraceparent\x18\x02 \x01(\t\"W\n\x11ScoreBatchRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.fraud.v1.ScoreBatchItem\x12\x19\n\x11\x62\x61tch_traceparent\x18\x02 \x01(\t\"k\n\x10ScoreBatchResult\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.DecisionH\x00\x12\x13\n\trejection\x18\x02 \x01(\tH\x00\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x42\x08\n\x06result\"A\n\x12ScoreBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.fraud.v1.ScoreBatchResult2\x93\x01\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.fraud.v1.ScoreRequest\x1a\x17.fraud.v1.ScoreResponse\x12G\n\nScoreBatch\x12\x1b.fraud.v1.ScoreBatchRequest\x1a\x1c.fraud.v1.ScoreBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66raud/v1/scoring.proto\x12\x08\x66raud.v1\x1a\x17\x66raud/v1/decision.proto\x1a\x1a\x66raud/v1/transaction.proto\":\n\x0cScoreRequest\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\"X\n\rScoreResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.Decision\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x0f\n\x07took_us\x18\x03 \x01(\r\"Q\n\x0eScoreBatchItem\x12*\n\x0btransaction\x18\x01 \x01(\x0b\x32\x15.fraud.v1.Transaction\x12\x13\n\x0btraceparent\x18\x02 \x01(\t\"W\n\x11ScoreBatchRequest\x12\'\n\x05items\x18\x01 \x03(\x0b\x32\x18.fraud.v1.ScoreBatchItem\x12\x19\n\x11\x62\x61tch_traceparent\x18\x02 \x01(\t\"k\n\x10ScoreBatchResult\x12&\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.fraud.v1.DecisionH\x00\x12\x13\n\trejection\x18\x02 \x01(\tH\x00\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x42\x08\n\x06result\"A\n\x12ScoreBatchResponse\x12+\n\x07results\x18\x01 \x03(\x0b\x32\x1a.fraud.v1.ScoreBatchResult2\x93\x01\n\x0eScoringService\x12\x38\n\x05Score\x12\x16.fraud.v1.ScoreRequest\x1a\x17.fraud.v1.ScoreResponse\x12G\n\nScoreBatch\x12\x1b.fraud.v1.ScoreBatchRequest\x1a\x1c.fraud.v1.ScoreBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,15 +36,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCOREREQUEST']._serialized_start=89
   _globals['_SCOREREQUEST']._serialized_end=147
   _globals['_SCORERESPONSE']._serialized_start=149
-  _globals['_SCORERESPONSE']._serialized_end=220
-  _globals['_SCOREBATCHITEM']._serialized_start=222
-  _globals['_SCOREBATCHITEM']._serialized_end=303
-  _globals['_SCOREBATCHREQUEST']._serialized_start=305
-  _globals['_SCOREBATCHREQUEST']._serialized_end=392
-  _globals['_SCOREBATCHRESULT']._serialized_start=394
-  _globals['_SCOREBATCHRESULT']._serialized_end=501
-  _globals['_SCOREBATCHRESPONSE']._serialized_start=503
-  _globals['_SCOREBATCHRESPONSE']._serialized_end=568
-  _globals['_SCORINGSERVICE']._serialized_start=571
-  _globals['_SCORINGSERVICE']._serialized_end=718
+  _globals['_SCORERESPONSE']._serialized_end=237
+  _globals['_SCOREBATCHITEM']._serialized_start=239
+  _globals['_SCOREBATCHITEM']._serialized_end=320
+  _globals['_SCOREBATCHREQUEST']._serialized_start=322
+  _globals['_SCOREBATCHREQUEST']._serialized_end=409
+  _globals['_SCOREBATCHRESULT']._serialized_start=411
+  _globals['_SCOREBATCHRESULT']._serialized_end=518
+  _globals['_SCOREBATCHRESPONSE']._serialized_start=520
+  _globals['_SCOREBATCHRESPONSE']._serialized_end=585
+  _globals['_SCORINGSERVICE']._serialized_start=588
+  _globals['_SCORINGSERVICE']._serialized_end=735
 # @@protoc_insertion_point(module_scope)

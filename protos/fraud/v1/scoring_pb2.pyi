@@ -46,8 +46,11 @@ class ScoreResponse(_message.Message):
 
     DECISION_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    TOOK_US_FIELD_NUMBER: _builtins.int
     replayed: _builtins.bool
     """the decision was stored by an earlier call"""
+    took_us: _builtins.int
+    """this call, from its arrival to this answer"""
     @_builtins.property
     def decision(self) -> _decision_pb2.Decision: ...
     def __init__(
@@ -55,10 +58,11 @@ class ScoreResponse(_message.Message):
         *,
         decision: _decision_pb2.Decision | None = ...,
         replayed: _builtins.bool = ...,
+        took_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "replayed", b"replayed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "replayed", b"replayed", "took_us", b"took_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,7 +9,7 @@ from scorer.publication import Publication, Topics, partition_of, records_of
 from telemetry.kafka_headers import read_header, read_trace_context
 from telemetry.trace_context import TraceContext
 
-TOPICS = Topics("decisions", "alerts")
+TOPICS = Topics("decisions", "alerts", "audit", "shadow-scores")
 CONTEXT = TraceContext.new(Random(1))
 DECISION = Decision(transaction_id="id").SerializeToString()
 

@@ -55,7 +55,7 @@ def alerts() -> list[tuple[bytes, int]]:
 async def publisher(sender: Sender, alerts: list[tuple[bytes, int]]) -> AsyncIterator[KafkaPublisher]:
     made = KafkaPublisher(
         sender,
-        Topics("decisions", "alerts"),
+        Topics("decisions", "alerts", "audit", "shadow-scores"),
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
@@ -122,7 +122,7 @@ async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:
     sender.let.set()
     async with KafkaPublisher(
         sender,
-        Topics("decisions", "alerts"),
+        Topics("decisions", "alerts", "audit", "shadow-scores"),
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
