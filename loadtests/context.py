@@ -59,9 +59,10 @@ class Topics:
 
     def specs(self, *, replicas: int = 1) -> list[TopicSpec]:
         many = (self.transactions, self.labels, self.decisions)
+        few = (self.alerts, self.dead_letters, self.audit, self.shadow_scores)
         return [
             *(TopicSpec(name, PARTITIONS, replicas) for name in many),
-            *(TopicSpec(name, 1, replicas) for name in (self.alerts, self.dead_letters, self.audit, self.shadow_scores)),
+            *(TopicSpec(name, 1, replicas) for name in few),
         ]
 
     @property
