@@ -16,6 +16,7 @@ from feature_service.settings import make_online_features
 from feature_service.stores.redis_store import RedisHistoryStore
 from scorer.assessment import Assessor
 from scorer.batch_use_case import ScoreMany
+from scorer.breaker import Breaker
 from scorer.decision_maker import Clock, DecisionMaker
 from scorer.decision_store import RedisDecisionStore
 from scorer.decision_writer import DecisionWriter
@@ -24,10 +25,14 @@ from scorer.observer import Observer
 from scorer.serving import Models
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
+from scorer.store_waits import StoreWaits
 from scorer.use_case import Publisher, ScoreOne
 from telemetry.metrics import Metrics
 
 _FRESHNESS_PERIOD_S: Final = 1.0
+# Of the store, before answers stop waiting for it, and between two looks whether it is back.
+_FAILURES: Final = 10
+_TRIAL_PAUSE_MS: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ def assemble(
 
     maker_of_one, maker_of_many = make_maker(), make_maker()
     explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
-    stack.callback(explaining.close)
     parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
-    score_one = ScoreOne(maker_of_one, *parts, monotonic_ns=time.monotonic_ns)
+    waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
+    score_one = ScoreOne(maker_of_one, *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
     score_many = ScoreMany(maker_of_many, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
     stack.callback(score_many.close)

@@ -21,6 +21,7 @@ from feature_service.stores.layout import StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
 from scorer.assessment import Assessor
 from scorer.batch_use_case import ScoreMany
+from scorer.breaker import Breaker
 from scorer.budget import Budget, StageShares, start_budget
 from scorer.bundle import load_bundle
 from scorer.decision_maker import Clock, DecisionMaker
@@ -31,6 +32,7 @@ from scorer.payments import Answer, Payments
 from scorer.publication import Publication
 from scorer.serving import Models, serve
 from scorer.spans import ScoreSpans
+from scorer.store_waits import StoreWaits
 from scorer.use_case import ScoreOne
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Metrics
@@ -72,8 +74,12 @@ class Histories:
     hangs: bool = False
     away: bool = False
     spoilt: set[bytes] = field(default_factory=set)
+    reads: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.reads += 1
+        self.asked.set()
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:
@@ -141,7 +147,9 @@ class Parts:
             self.explaining,
             Observer(spans, Metrics(Resource({}), [])),
         )
-        self.one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)
+        self.breaker = Breaker(limit=3, pause_ms=1_000)
+        waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)
+        self.one = ScoreOne(*parts, waits, monotonic_ns=time.monotonic_ns)
         self.many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=3)
 
     async def score(self, payments: Payments, *, allowed_ms: float = PLENTY_MS) -> tuple[Decision, Answer]:
