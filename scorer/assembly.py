@@ -21,7 +21,7 @@ from scorer.decision_store import RedisDecisionStore
 from scorer.decision_writer import DecisionWriter
 from scorer.explaining import Explaining
 from scorer.observer import Observer
-from scorer.serving import Models
+from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
 from scorer.use_case import Publisher, ScoreOne
@@ -41,7 +41,7 @@ class Parts:
 
 def assemble(
     stack: AsyncExitStack,
-    models: Models,
+    current: CurrentServing,
     store: RedisHistoryStore,
     publisher: Publisher,
     *,
@@ -56,17 +56,18 @@ def assemble(
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
-    plan = make_plan(models.feature_names)
+    plan = make_plan(current.serving.feature_names)
     instance = settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
 
     def make_maker() -> DecisionMaker:
         return DecisionMaker(
+            current,
             Assessor(
-                models,
+                current.serving.models,
                 make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
-            DecisionWriter(models, instance=instance),
+            DecisionWriter(instance=instance),
             spans,
             times,
             store.layout,
@@ -75,7 +76,7 @@ def assemble(
         )
 
     maker_of_one, maker_of_many = make_maker(), make_maker()
-    explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
+    explaining = Explaining(limit=settings.reason_limit)
     stack.callback(explaining.close)
     parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
     score_one = ScoreOne(maker_of_one, *parts, monotonic_ns=time.monotonic_ns)

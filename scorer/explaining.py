@@ -1,7 +1,7 @@
 """Reasons for alerts, computed beside the event loop: they take milliseconds."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -19,14 +19,13 @@ log = structlog.get_logger(__name__)
 class Explaining:
     """Close it when no call needs it any more."""
 
-    def __init__(self, rule_words: Mapping[str, str], *, limit: int) -> None:
+    def __init__(self, *, limit: int) -> None:
         """`limit`: of features named; rules that hold are named all."""
-        self._rule_words = rule_words
         self._limit = limit
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule, self._rule_words[rule]) for rule in assessment.rules)
+        return tuple(rule_reason(rule.rule_id, rule.words) for rule in assessment.rules)
 
     def of_model(self, assessment: Assessment) -> asyncio.Future[tuple[Reason, ...]]:
         """Nothing where no model answered, or it refuses to say."""

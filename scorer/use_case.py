@@ -135,7 +135,7 @@ class ScoreOne:
                 payments.transaction_ids[0].encode(),
                 stored.decision,
                 action,
-                action in self._maker.alert_actions,
+                action in group.serving.decider.alert_actions,
                 group.contexts[0],
             )
         )
