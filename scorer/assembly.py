@@ -22,7 +22,7 @@ from scorer.decision_store import RedisDecisionStore
 from scorer.decision_writer import DecisionWriter
 from scorer.explaining import Explaining
 from scorer.observer import Observer
-from scorer.serving import Models
+from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
@@ -46,7 +46,7 @@ class Parts:
 
 def assemble(
     stack: AsyncExitStack,
-    models: Models,
+    current: CurrentServing,
     store: RedisHistoryStore,
     publisher: Publisher,
     *,
@@ -61,17 +61,18 @@ def assemble(
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
-    plan = make_plan(models.feature_names)
+    plan = make_plan(current.serving.feature_names)
     instance = settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
 
     def make_maker() -> DecisionMaker:
         return DecisionMaker(
+            current,
             Assessor(
-                models,
+                current.serving.models,
                 make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
-            DecisionWriter(models, instance=instance),
+            DecisionWriter(instance=instance),
             spans,
             times,
             store.layout,
@@ -80,7 +81,7 @@ def assemble(
         )
 
     maker_of_one, maker_of_many = make_maker(), make_maker()
-    explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
+    explaining = Explaining(limit=settings.reason_limit)
     parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
     score_one = ScoreOne(maker_of_one, *parts, waits, monotonic_ns=time.monotonic_ns)

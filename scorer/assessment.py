@@ -12,13 +12,14 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.errors import HistoryFormatError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import KeySet, OnlineFeatures, approximate_entities
 from feature_service.records import MISSING_INT64
 from scorer.errors import ModelError
-from scorer.policy import Action, Tier
-from scorer.serving import Models, ServedModel
+from scorer.policy import Action, Rule, Tier
+from scorer.serving import Models, ServedModel, Serving
 
 _NOWHERE: Final = -1  # a key's place where there is none
 
@@ -36,7 +37,7 @@ class Assessment(NamedTuple):
     vector: NDArray[np.float64]  # (features,) of that model
     probability: float | None
     action: Action
-    rules: tuple[str, ...]  # that hold
+    rules: tuple[Rule, ...]  # that hold
     approximate_entities: tuple[str, ...]  # in the vector
 
 
@@ -58,7 +59,7 @@ class Prediction(NamedTuple):
 class Predictions:
     full: Prediction
     request_only: Prediction  # asked where `full` has no answer
-    rule_values: NDArray[np.float64]  # (n, features of the rules)
+    request_values: NDArray[np.float64]  # (n, REQUEST_FEATURES), for rules
     statuses: NDArray[np.int8]  # (n,) as the kernel gives them
 
 
@@ -66,14 +67,13 @@ class Assessor:
     """Not for concurrent use by threads: it owns scratch memory."""
 
     def __init__(self, models: Models, features: OnlineFeatures, *, freshness_limit_ms: int) -> None:
-        """`features`: by a plan of `models.feature_names`."""
-        self.models: Final = models
+        """`features`: by a plan of `Serving.feature_names`; `models`: those of every `Serving` passed below."""
         self.features: Final = features
         self._freshness_limit_ms = freshness_limit_ms
         places = {name: index for index, name in enumerate(features.plan.names)}
         self._full_width = len(models.full.scoring.feature_names)
-        self._request_places = [places[name] for name in models.request_only.scoring.feature_names]
-        self._rule_places = [places[name] for name in models.rule_features]
+        self._request_only_places = [places[name] for name in models.request_only.scoring.feature_names]
+        self._request_places = [places[name] for name in REQUEST_FEATURES]
 
     def vectors(self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None) -> Vectors:
         """Features of (n,) DECODED rows; without histories those of the request alone."""
@@ -96,27 +96,27 @@ class Assessor:
             )
         return Vectors(found.values, found.statuses & READ_BEFORE_HORIZON == 0, found.statuses)
 
-    def predict(self, vectors: Vectors) -> Predictions:
-        models = self.models
+    def predict(self, serving: Serving, vectors: Vectors) -> Predictions:
+        models = serving.models
         full = vectors.values[:, : self._full_width]
         from_full = _probabilities(models.full, full, vectors.usable)
         missing = np.isnan(from_full)
         request_only, from_request_only = full, from_full
         if missing.any():
-            request_only = vectors.values[:, self._request_places]
+            request_only = vectors.values[:, self._request_only_places]
             from_request_only = _probabilities(models.request_only, request_only, missing)
         return Predictions(
             Prediction(full, from_full),
             Prediction(request_only, from_request_only),
-            vectors.values[:, self._rule_places],
+            vectors.values[:, self._request_places],
             vectors.statuses,
         )
 
     def assess(
-        self, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
+        self, serving: Serving, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
     ) -> list[Assessment]:
         """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
-        models = self.models
+        models = serving.models
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
@@ -125,7 +125,7 @@ class Assessor:
                 from_full.tolist(),
                 from_request_only.tolist(),
                 rows["amount_minor"].tolist(),
-                predictions.rule_values.tolist(),
+                predictions.request_values.tolist(),
                 ages_ms,
                 predictions.statuses.tolist(),
                 strict=True,
@@ -145,11 +145,11 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
-            action, rules = models.decider.decide(
+            action, rules = serving.decider.decide(
                 probability,
                 None if amount_minor == MISSING_INT64 else amount_minor,
                 tier,
-                dict(zip(models.rule_features, request, strict=True)),
+                dict(zip(REQUEST_FEATURES, request, strict=True)),
             )
             assessments.append(Assessment(tier, model, vector, probability, action, rules, approximate))
         return assessments

@@ -185,7 +185,7 @@ class ScoreMany:
             caller="stream",
             ended_ns=self._now_ns(),
         )
-        alert = action in self._maker.alert_actions
+        alert = action in group.serving.decider.alert_actions
         return BatchAnswer(brief, replayed=True), Publication(
             transaction_id.encode(), stored.decision, action, alert, context
         )

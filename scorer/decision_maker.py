@@ -17,6 +17,7 @@ from scorer.payments import Marks, Payments
 from scorer.policy import Tier
 from scorer.publication import Publication
 from scorer.reasons import Reason
+from scorer.serving import CurrentServing
 from scorer.spans import Scored, ScoreSpans
 from telemetry.keep import KeepReason
 from telemetry.trace_context import TraceContext
@@ -48,6 +49,7 @@ class DecisionMaker:
 
     def __init__(
         self,
+        current: CurrentServing,
         assessor: Assessor,
         writer: DecisionWriter,
         spans: ScoreSpans,
@@ -56,6 +58,7 @@ class DecisionMaker:
         clock: Clock,
         random: Random,
     ) -> None:
+        self._current = current
         self._assessor = assessor
         self._writer = writer
         self._spans = spans
@@ -64,12 +67,12 @@ class DecisionMaker:
         self._random = random
         self._layout = layout
         self._entities = list(assessor.features.plan.entities)
-        self.alert_actions: Final = tuple(assessor.models.decider.alert_actions)  # few: faster to look through
 
     def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
         marks = Marks(arrived_ns, decoded_ns, begun_ns=self._clock.monotonic_ns())
         hashes = payments.rows["transaction_hash"].tolist()
         return Group(
+            self._current.serving,
             payments,
             self._assessor.features.keys(payments.rows),
             [decision_key(self._layout, transaction_hash) for transaction_hash in hashes],
@@ -88,16 +91,17 @@ class DecisionMaker:
         """
         vectors = self._assessor.vectors(group.payments.rows, group.keys, histories)
         group.marks.features_ns = self._clock.monotonic_ns()
-        predictions = self._assessor.predict(vectors)
+        predictions = self._assessor.predict(group.serving, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
         return predictions
 
     def assess(self, group: Group, predictions: Predictions) -> list[Assessed]:
         rows = group.payments.rows
         ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
-        assessments = self._assessor.assess(rows, predictions, ages_ms)
+        assessments = self._assessor.assess(group.serving, rows, predictions, ages_ms)
+        alert_actions = group.serving.decider.alert_actions
         return [
-            Assessed(assessment, age_ms, assessment.action in self.alert_actions)
+            Assessed(assessment, age_ms, assessment.action in alert_actions)
             for assessment, age_ms in zip(assessments, ages_ms, strict=True)
         ]
 
@@ -125,6 +129,7 @@ class DecisionMaker:
         ):
             assessment = each.assessment
             brief = self._writer.brief(
+                group.serving,
                 assessment,
                 transaction_id=transaction_id,
                 request_hash=payload_hash,
@@ -156,6 +161,7 @@ class DecisionMaker:
     ) -> Scored:
         return Scored(
             group.payments.transaction_ids[index],
+            group.serving.decider.policy_version,
             assessed.assessment,
             assessed.alert,
             group.contexts[index],

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from fraud.v1.decision_pb2 import Decision
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
@@ -11,7 +10,7 @@ from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.policy import Action
 from scorer.reasons import Reason
-from scorer.serving import Models, ServedModel
+from scorer.serving import ServedModel, Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +27,14 @@ class StageTimes:
 class DecisionWriter:
     """Not for concurrent use by threads: it fills the same message again and again."""
 
-    def __init__(self, models: Models, *, instance: str) -> None:
-        self._policy_version = models.decider.policy_version
+    def __init__(self, *, instance: str) -> None:
         self._instance = instance
-        self._messages: Final = {id(model): self._message(model) for model in (models.full, models.request_only, None)}
+        self._serving: Serving | None = None  # that the messages below are of
+        self._messages: dict[int, Decision] = {}  # by id of the model
 
     def brief(
         self,
+        serving: Serving,
         assessment: Assessment,
         *,
         transaction_id: str,
@@ -47,6 +47,10 @@ class DecisionWriter:
         skipped: Sequence[Stage],
     ) -> bytes:
         """A Decision without `feature_vector` and `transaction`."""
+        if serving is not self._serving:
+            models = (serving.models.full, serving.models.request_only, None)
+            self._messages = {id(model): self._message(serving, model) for model in models}
+            self._serving = serving
         message = self._messages[id(assessment.model)]
         message.transaction_id = transaction_id
         message.fraud_probability = 0.0 if assessment.probability is None else assessment.probability
@@ -72,8 +76,8 @@ class DecisionWriter:
             )  # fmt: skip
         return brief
 
-    def _message(self, model: ServedModel | None) -> Decision:
-        message = Decision(policy_version=self._policy_version, scorer_instance=self._instance)
+    def _message(self, serving: Serving, model: ServedModel | None) -> Decision:
+        message = Decision(policy_version=serving.decider.policy_version, scorer_instance=self._instance)
         if model is not None:
             message.model_name = model.model_name
             message.model_version = model.model_version

@@ -1,7 +1,7 @@
 """Reasons for alerts."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -19,14 +19,13 @@ log = structlog.get_logger(__name__)
 class Explaining:
     """For one thread."""
 
-    def __init__(self, rule_words: Mapping[str, str], *, limit: int) -> None:
+    def __init__(self, *, limit: int) -> None:
         """`limit`: of features named; rules that hold are named all."""
-        self._rule_words = rule_words
         self._limit = limit
         self._each_ms = 0.0
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule, self._rule_words[rule]) for rule in assessment.rules)
+        return tuple(rule_reason(rule.rule_id, rule.words) for rule in assessment.rules)
 
     def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
         """Nothing where no model answered, or it refuses to say."""

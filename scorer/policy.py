@@ -136,7 +136,6 @@ class Decider:
     def __init__(self, policy: Policy) -> None:
         content = json.dumps(policy.model_dump(mode="json"), sort_keys=True)
         self.policy_version: Final = hashlib.sha256(content.encode()).hexdigest()[:12]
-        self.rule_words: Final = {rule.rule_id: rule.words for rule in policy.rules}
         self.alert_actions: Final = frozenset(Action[name] for name in policy.alert_actions)
         self._costs = policy.costs
         self._amount_when_missing_minor = policy.amount_when_missing_minor
@@ -149,8 +148,8 @@ class Decider:
 
     def decide(
         self, probability: float | None, amount_minor: int | None, tier: Tier, request: Mapping[str, float]
-    ) -> tuple[Action, tuple[str, ...]]:
-        """The action, and the ids of the rules that hold.
+    ) -> tuple[Action, tuple[Rule, ...]]:
+        """The action, and the rules that hold.
 
         `probability` is None where no model answered; `amount_minor` is in the base currency, None where it is not
         known; `request` maps names of request features to values. Raises: ValueError where `probability` is none.
@@ -166,10 +165,10 @@ class Decider:
                 action = Action.REVIEW
             elif probability > to_challenge:
                 action = Action.CHALLENGE
-        held: list[str] = []
+        held: list[Rule] = []
         for rule, least in self._rules[tier]:
             if all(condition.holds(request) for condition in rule.when):
-                held.append(rule.rule_id)
+                held.append(rule)
                 action = max(action, least)
         return min(action, self._caps[tier]), tuple(held)
 

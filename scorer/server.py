@@ -23,7 +23,7 @@ from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
 from scorer.servicer import SERVICE, ScoringServicer
-from scorer.serving import Models, serve
+from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
 from scorer.warm_up import warm_up
@@ -51,7 +51,7 @@ async def run(
 
     Raises: BundleError, FeatureError, ConfigurationError for what someone must mend.
     """
-    models = serve(load_bundle(settings.model_dir))
+    current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
@@ -64,7 +64,6 @@ async def run(
             emitter,
             KeepPolicy(settings.sampled_share),
             random,
-            policy_version=models.decider.policy_version,
             alerts_topic=settings.alerts_topic,
         )
         store = make_redis_store(store_settings, contract, id_key)
@@ -85,7 +84,7 @@ async def run(
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         parts = assemble(
             stack,
-            models,
+            current,
             store,
             publisher,
             settings=settings,
@@ -114,12 +113,12 @@ async def run(
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
         )
-        _announce(models, metrics, settings.scorer_bind)
+        _announce(current.serving, metrics, settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
 
 
-def _announce(models: Models, metrics: Metrics, bind: str) -> None:
-    model = models.full
+def _announce(serving: Serving, metrics: Metrics, bind: str) -> None:
+    model = serving.models.full
     labels: Labels = {"model_name": model.model_name, "model_version": model.model_version}
     metrics.set("fraud.model.loaded", 1, labels)
     log.info("serving", bind=bind, model=model.model_name, model_version=model.model_version)

@@ -21,6 +21,7 @@ class Scored:
     """One decision, as its trace and log line tell it."""
 
     transaction_id: str
+    policy_version: str
     assessment: Assessment
     alert: bool
     context: TraceContext  # of its own span
@@ -34,13 +35,10 @@ class Scored:
 
 
 class ScoreSpans:
-    def __init__(
-        self, emitter: SpanEmitter, keep: KeepPolicy, random: Random, *, policy_version: str, alerts_topic: str
-    ) -> None:
+    def __init__(self, emitter: SpanEmitter, keep: KeepPolicy, random: Random, *, alerts_topic: str) -> None:
         self._emitter = emitter
         self._random = random
         self._keep = keep
-        self._policy_version = policy_version
         self._alerts_topic = alerts_topic
 
     def keeps(self, context: TraceContext, *, degraded: bool, alert: bool) -> KeepReason | None:
@@ -58,7 +56,7 @@ class ScoreSpans:
             "fraud.action": assessment.action.name,
             "fraud.tier": assessment.tier.name,
             "fraud.alert": scored.alert,
-            "fraud.policy.version": self._policy_version,
+            "fraud.policy.version": scored.policy_version,
             "fraud.kept_because": kept_because,
             "fraud.deadline.missed": scored.deadline_missed,
         }

@@ -204,7 +204,7 @@ class ScoreOne:
         transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
         _, action = read_back(stored.decision)
-        alert = action in self._maker.alert_actions
+        alert = action in group.serving.decider.alert_actions
         self._publisher.offer(Publication(transaction_id.encode(), stored.decision, action, alert, context))
         self._observer.replayed(
             transaction_id,

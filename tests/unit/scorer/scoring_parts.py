@@ -30,7 +30,7 @@ from scorer.explaining import Explaining
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
-from scorer.serving import Models, serve
+from scorer.serving import CurrentServing, serve
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.use_case import ScoreOne
@@ -116,29 +116,29 @@ class Parts:
     """Everything is switched by its parts' fields."""
 
     def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
-        self.models: Models = serve(load_bundle(bundle))
+        self.current = CurrentServing(serve(load_bundle(bundle)))
+        self.models = self.current.serving.models
         self.store = MemoryHistoryStore(LAYOUT)
         self.decisions = DecisionsInMemory()
         self.histories = Histories(self.store, self.decisions)
         self.outbox = Outbox()
         self.times = ConfirmedTimes()
         features = OnlineFeatures(
-            make_plan(self.models.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
+            make_plan(self.current.serving.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
         )
-        spans = ScoreSpans(
-            SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), policy_version="p", alerts_topic="alerts"
-        )
+        spans = ScoreSpans(SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), alerts_topic="alerts")
         self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
         self.maker = DecisionMaker(
+            self.current,
             self.assessor,
-            DecisionWriter(self.models, instance="test"),
+            DecisionWriter(instance="test"),
             spans,
             self.times,
             LAYOUT,
             Clock(time.monotonic_ns, lambda: NOW_MS),
             Random(1),
         )
-        self.explaining = Explaining(self.models.decider.rule_words, limit=3)
+        self.explaining = Explaining(limit=3)
         parts = (
             self.maker,
             self.histories,

@@ -51,7 +51,8 @@ def test_what_is_written_is_loaded(bundle_path: Path, new_bundle: NewBundle, mod
     assert bundle.manifest.feature_set_version == catalogue.feature_set_version(NAMES)
     assert (bundle.full.feature_names, bundle.request_only.feature_names) == (NAMES, REQUEST_NAMES)
     assert bundle.full.calibration == new_bundle.full.calibration
-    assert bundle.decider.decide(None, 100, Tier.FALLBACK_RULES, {"amount": 900.0}) == (Action.REVIEW, ("large",))
+    action, rules = bundle.decider.decide(None, 100, Tier.FALLBACK_RULES, {"amount": 900.0})
+    assert (action, [rule.rule_id for rule in rules]) == (Action.REVIEW, ["large"])
     assert bundle.baseline == new_bundle.baseline
     assert bundle.manifest.lineage == new_bundle.lineage
     expected = new_bundle.full.calibration.apply_many(model.booster.predict(model.rows, raw_score=True))

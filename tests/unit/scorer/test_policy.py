@@ -132,7 +132,8 @@ def test_no_tier_goes_beyond_its_most_severe_action() -> None:
 def test_a_rule_raises_the_action_and_is_named() -> None:
     policy = decider(rules=[rule("REVIEW")])
     assert policy.decide(0.0, 5000, Tier.FULL, {"amount": 99.99}) == (Action.APPROVE, ())
-    assert policy.decide(0.0, 5000, Tier.FULL, {"amount": 100.0}) == (Action.REVIEW, ("at_least_review",))
+    action, rules = policy.decide(0.0, 5000, Tier.FULL, {"amount": 100.0})
+    assert (action, [each.rule_id for each in rules]) == (Action.REVIEW, ["at_least_review"])
 
 
 def test_a_rule_never_lowers_the_action() -> None:
