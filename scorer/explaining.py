@@ -25,7 +25,9 @@ class Explaining:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule.rule_id, rule.words) for rule in assessment.rules)
+        """And of lists: what the policy itself has to say."""
+        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
+        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
 
     def of_model(self, assessment: Assessment) -> asyncio.Future[tuple[Reason, ...]]:
         """Nothing where no model answered, or it refuses to say."""

@@ -8,16 +8,15 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeVar
 
 from feature_service.errors import StoreUnavailableError
-from scorer.budget import Budget, Stage
+from scorer.budget import Budget
 from scorer.decision_maker import DecisionMaker
-from scorer.decision_writer import additions, read_back
+from scorer.decision_writer import additions
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Tier
 from scorer.publication import Publication
 from scorer.reasons import Reason
 
@@ -75,13 +74,11 @@ class ScoreOne:
     async def score(self, payment: Payments, budget: Budget, *, decoded_ns: int) -> Answer:
         """Decide one (n is 1), before its budget ends. Raises: PayloadDiffersError."""
         group = self._maker.prepare(payment, arrived_ns=budget.started_ns, decoded_ns=decoded_ns)
-        skipped: list[Stage] = []
         values = await _within(budget.features_ms(self._now_ns()), lambda: self._reader.read(group.all_keys))
         if values is not None and (stored := StoredDecision.decode(values[-1])) is not None:
             return self._replayed(group, stored)
         [assessed] = self._maker.assess(group, self._maker.predict(group, None if values is None else values[:-1]))
-        if assessed.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
-            skipped.append("features")
+        skipped = [*assessed.assessment.skipped]
 
         reasons: tuple[Reason, ...] = ()
         late: asyncio.Future[tuple[Reason, ...]] | None = None
@@ -129,16 +126,8 @@ class ScoreOne:
             )
         payments = group.payments
         # Again, in case that the process that answered first did not come to it: every answer given is published.
-        _, action = read_back(stored.decision)
-        self._publisher.offer(
-            Publication(
-                payments.transaction_ids[0].encode(),
-                stored.decision,
-                action,
-                action in group.serving.decider.alert_actions,
-                group.contexts[0],
-            )
-        )
+        _, publication = self._maker.replay(group, 0, stored)
+        self._publisher.offer(publication)
         self._observer.replayed(
             payments.transaction_ids[0],
             group.contexts[0],

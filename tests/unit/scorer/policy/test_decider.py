@@ -1,121 +1,19 @@
-from fractions import Fraction
-from typing import Any
+"""What is decided, and what is answered."""
 
+import numpy as np
 import pytest
 from fraud.v1 import decision_pb2
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from numpy.typing import NDArray
 
-from scorer.policy import Action, Decider, Policy, Tier
-
-PROBABILITIES = st.floats(min_value=0, max_value=1)
-AMOUNTS_MINOR = st.integers(min_value=0, max_value=10**9)
-ALL_TIERS = list(Tier.__members__)
-
-
-def cost(each_minor: int, missed_fraud: float, lost_customers: float) -> dict[str, Any]:
-    return {"each_minor": each_minor, "missed_fraud": missed_fraud, "lost_customers": lost_customers}
-
-
-def content(**changes: Any) -> dict[str, Any]:
-    return {
-        "costs": {
-            "missed_fraud_fixed_minor": 1500,
-            "wrong_decline_fixed_minor": 2500,
-            "wrong_decline_share": 0.1,
-            "actions": {
-                "APPROVE": cost(0, 1.0, 0.0),
-                "CHALLENGE": cost(50, 0.4, 0.05),
-                "REVIEW": cost(500, 0.1, 0.05),
-                "DECLINE": cost(0, 0.0, 1.0),
-            },
-        },
-        "amount_when_missing_minor": 5000,
-        "most_severe": dict.fromkeys(ALL_TIERS, "DECLINE"),
-        "rules": [],
-        "alert_actions": ["REVIEW", "DECLINE"],
-    } | changes
-
-
-def rule(action: str, *, tiers: list[str] = ALL_TIERS, **condition: Any) -> dict[str, Any]:
-    when = [{"feature": "amount", "comparison": "at_least", "value": 100.0} | condition]
-    return {
-        "rule_id": f"at_least_{action.lower()}",
-        "words": "a large amount",
-        "tiers": tiers,
-        "when": when,
-        "action": action,
-    }
-
-
-def decider(**changes: Any) -> Decider:
-    return Decider(Policy.model_validate(content(**changes)))
-
-
-@st.composite
-def any_costs(draw: st.DrawFn) -> dict[str, Any]:
-    """Valid ones: shares of missed fraud falling and of lost customers rising with severity."""
-    share = st.floats(min_value=0, max_value=1)
-    missed = sorted(draw(st.lists(share, min_size=4, max_size=4)), reverse=True)
-    lost = sorted(draw(st.lists(share, min_size=4, max_size=4)))
-    each = draw(st.lists(st.integers(min_value=0, max_value=10_000), min_size=4, max_size=4))
-    fixed = draw(st.integers(min_value=0, max_value=10_000))
-    wrong_share = draw(share)
-    return {
-        "missed_fraud_fixed_minor": fixed,
-        "wrong_decline_fixed_minor": draw(st.integers(min_value=int(wrong_share * fixed) + 1, max_value=20_000)),
-        "wrong_decline_share": wrong_share,
-        "actions": {
-            name: cost(*values)
-            for name, values in zip(Action.__members__, zip(each, missed, lost, strict=True), strict=True)
-        },
-    }
-
-
-@given(any_costs(), AMOUNTS_MINOR | st.none(), PROBABILITIES, PROBABILITIES, st.sampled_from(Tier))
-def test_a_higher_probability_never_gives_a_milder_action(
-    costs: dict[str, Any], amount_minor: int | None, a: float, b: float, tier: Tier
-) -> None:
-    policy = decider(costs=costs)
-    milder, _ = policy.decide(min(a, b), amount_minor, tier, {})
-    severer, _ = policy.decide(max(a, b), amount_minor, tier, {})
-    assert milder <= severer
-
-
-@given(any_costs(), AMOUNTS_MINOR)
-def test_thresholds_never_decrease(costs: dict[str, Any], amount_minor: int) -> None:
-    thresholds = decider(costs=costs).thresholds(amount_minor)
-    assert list(thresholds) == sorted(thresholds)
-
-
-@given(AMOUNTS_MINOR, AMOUNTS_MINOR, PROBABILITIES)
-def test_what_is_not_approved_is_not_approved_for_a_larger_amount(a: int, b: int, probability: float) -> None:
-    policy = decider()
-    smaller, _ = policy.decide(probability, min(a, b), Tier.FULL, {})
-    larger, _ = policy.decide(probability, max(a, b), Tier.FULL, {})
-    assert smaller is Action.APPROVE or larger is not Action.APPROVE
-
-
-@given(any_costs(), AMOUNTS_MINOR, PROBABILITIES)
-def test_the_action_is_the_cheapest(costs: dict[str, Any], amount_minor: int, probability: float) -> None:
-    taken, _ = decider(costs=costs).decide(probability, amount_minor, Tier.FULL, {})
-
-    def expected(action: Action) -> Fraction:
-        of_action: dict[str, float] = costs["actions"][action.name]
-        missed = Fraction(amount_minor + costs["missed_fraud_fixed_minor"]) * Fraction(of_action["missed_fraud"])
-        wrong = Fraction(costs["wrong_decline_fixed_minor"]) + Fraction(costs["wrong_decline_share"]) * amount_minor
-        lost = Fraction(of_action["lost_customers"]) * wrong
-        return Fraction(of_action["each_minor"]) + Fraction(probability) * missed + (1 - Fraction(probability)) * lost
-
-    cheapest = min(expected(action) for action in Action)
-    assert float(expected(taken) - cheapest) <= 1e-9 * (amount_minor + 30_000)
-
-
-def test_severity_follows_probability_for_a_usual_amount() -> None:
-    policy = decider()
-    actions = [policy.decide(p, 5000, Tier.FULL, {})[0] for p in (0.0, 0.1, 0.4, 0.95)]
-    assert actions == [Action.APPROVE, Action.CHALLENGE, Action.REVIEW, Action.DECLINE]
+from feature_service.identity import hash_token
+from feature_service.records import DECODED, ENTITY_INDEX
+from scorer.policy import Action, Decider, Override, Policy, Tier
+from scorer.policy.alert_limits import Suppression
+from scorer.policy.decider import policy_of, version_of
+from scorer.policy.lists import NO_MATCH
+from tests.unit.scorer.policy.policies import ALL_TIERS, KEY, a_list, content, decider, ids, rule
 
 
 def test_a_missing_amount_is_decided_as_the_policy_says() -> None:
@@ -175,37 +73,115 @@ def test_the_version_survives_a_round_trip_through_json() -> None:
 def test_names_and_values_are_those_of_the_contract() -> None:
     assert {f"ACTION_{a.name}": a.value for a in Action} == dict(decision_pb2.Action.items()[1:])
     assert {f"TIER_{t.name}": t.value for t in Tier} == dict(decision_pb2.Tier.items()[1:])
+    assert [f"OVERRIDE_{o.name}" for o in Override][1:] == list(decision_pb2.Override.keys())[1:]
+    assert [f"ALERT_SUPPRESSION_{s.name}" for s in Suppression][1:] == list(decision_pb2.AlertSuppression.keys())[1:]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"unknown": 1}, "unknown"),
-        ({"most_severe": {"FULL": "DECLINE"}}, "every tier"),
-        ({"rules": [rule("REVIEW"), rule("REVIEW")]}, "share an id"),
-        ({"rules": [rule("ACCEPT")]}, "action"),
-    ],
-)
-def test_bad_content_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        Policy.model_validate(content(**changes))
+BLOCKING = a_list("stolen", at_least="DECLINE")
+ALLOWING = a_list("trusted", entity="customer", at_most="APPROVE")
+MILD = a_list("watched", entity="merchant", at_least="CHALLENGE")
+LISTED = {"stolen": ids("card-1", "card-2 2027-01-31"), "trusted": ids("customer-1"), "watched": ids("merchant-1")}
+END_OF_JANUARY_MS = 1_801_440_000_000  # 2027-02-01, UTC
 
 
-@pytest.mark.parametrize(
-    ("action", "costs", "message"),
-    [
-        ("REVIEW", cost(500, 0.5, 0.05), "severer action"),
-        ("DECLINE", cost(0, 0.0, 0.01), "severer action"),
-        ("ACCEPT", cost(0, 0.0, 1.0), "every action"),
-    ],
-)
-def test_costs_that_would_break_monotonicity_are_refused(action: str, costs: dict[str, Any], message: str) -> None:
-    changed = content()["costs"]
-    changed["actions"][action] = costs
-    with pytest.raises(ValidationError, match=message):
-        Policy.model_validate(content(costs=changed))
+def with_lists(**changes: object) -> Decider:
+    return decider(LISTED, lists=[BLOCKING, ALLOWING, MILD], **changes)
 
 
-def test_a_wrong_decline_must_not_become_cheaper_relative_to_the_amount() -> None:
-    with pytest.raises(ValidationError, match="fixed cost is too small"):
-        Policy.model_validate(content(costs=content()["costs"] | {"wrong_decline_fixed_minor": 100}))
+def payment(event_time_ms: int = 0, /, **tokens: str) -> NDArray[np.void]:
+    row = np.zeros(1, dtype=DECODED)
+    row["event_time_ms"] = event_time_ms
+    for entity, token in tokens.items():
+        row["entity_hash"][0, ENTITY_INDEX[entity]] = hash_token(token, KEY)
+    return row
+
+
+def decided(policy: Decider, probability: float, tier: Tier = Tier.FULL, **tokens: str) -> Action:
+    [lists] = policy.matches(payment(**tokens))
+    return policy.decide(probability, 5000, tier, {}, lists)[0]
+
+
+def test_a_block_list_raises_and_an_allow_list_lowers() -> None:
+    policy = with_lists()
+    assert decided(policy, 0.0, card="card-1") is Action.DECLINE
+    assert decided(policy, 0.0, card="card-3") is Action.APPROVE
+    assert decided(policy, 1.0, customer="customer-1") is Action.APPROVE
+    assert decided(policy, 0.0, merchant="merchant-1") is Action.CHALLENGE
+    assert decided(policy, 1.0, merchant="merchant-1") is Action.DECLINE
+
+
+def test_an_id_counts_for_its_own_entity_only() -> None:
+    assert decided(with_lists(), 0.0, customer="card-1", merchant="card-1") is Action.APPROVE
+
+
+def test_a_block_wins_over_an_allowance_and_over_a_tiers_cap() -> None:
+    policy = with_lists(most_severe=dict.fromkeys(ALL_TIERS, "REVIEW"))
+    assert decided(policy, 0.0, card="card-1", customer="customer-1") is Action.DECLINE
+    assert decided(policy, 0.0, Tier.DEGRADED_NO_FEATURES, card="card-1") is Action.DECLINE
+    assert decided(policy, 1.0, merchant="merchant-1", customer="customer-1") is Action.CHALLENGE
+
+
+def test_an_entry_counts_up_to_the_end_of_its_day_of_the_payments_time() -> None:
+    policy = with_lists()
+    [before], [after] = (policy.matches(payment(END_OF_JANUARY_MS + shift, card="card-2")) for shift in (-1, 0))
+    assert [each.name for each in before.lists] == ["stolen"]
+    assert after is NO_MATCH
+
+
+def test_what_was_matched_once_decides_again_by_its_names() -> None:
+    policy = with_lists()
+    [match] = policy.matches(payment(card="card-1", customer="customer-1"))
+    again = Decider(policy_of(policy.content))
+    assert again.match_of([each.name for each in match.lists]) == match
+
+
+def test_the_version_follows_the_ids_on_lists_and_not_their_order() -> None:
+    def version(*tokens: str) -> str:
+        return decider({"stolen": ids(*tokens)}, lists=[BLOCKING]).policy_version
+
+    assert version("a", "b") == version("b", "a", "a")
+    assert len({version("a", "b"), version("a"), version("a", "c"), version("a", "b 2027-01-31")}) == 4
+
+
+def test_the_content_is_what_the_version_is_the_hash_of_and_holds_no_id() -> None:
+    policy = with_lists()
+    assert version_of(policy.content) == policy.policy_version
+    assert policy_of(policy.content) == policy.policy
+    assert b"card-1" not in policy.content
+
+
+def test_observing_answers_approve_and_says_what_was_decided() -> None:
+    observing = with_lists(mode="observe_only")
+    assert observing.decide(1.0, 5000, Tier.FULL, {})[0] is Action.DECLINE
+    assert observing.answer(Action.DECLINE, NO_MATCH, 1) == (Action.APPROVE, Override.OBSERVE_ONLY, 0.0)
+    assert observing.answer(Action.APPROVE, NO_MATCH, 1) == (Action.APPROVE, Override.NONE, 0.0)
+    [blocked] = observing.matches(payment(card="card-1"))
+    assert observing.answer(Action.DECLINE, blocked, 1).override is Override.OBSERVE_ONLY
+
+
+@given(st.sampled_from(Action), st.integers(1, 2**64 - 1), st.sampled_from(["card-1", "card-3"]))
+def test_whom_the_control_group_holds_is_let_through_unless_blocked(action: Action, unit: int, card: str) -> None:
+    policy = with_lists(control_group={"share": 0.5, "salt": "spring"})
+    [lists] = policy.matches(payment(card=card))
+    answer = policy.answer(action, lists, unit)
+    group = policy.policy.control_group
+    assert group is not None
+    let_through = group.holds(unit) and not lists.blocks and action > Action.APPROVE
+    assert answer.action is (Action.APPROVE if let_through else action)
+    assert answer.override is (Override.CONTROL_GROUP if let_through else Override.NONE)
+    assert answer.control_propensity == (0.0 if lists.blocks else 0.5)
+
+
+def test_nobody_is_drawn_where_everybody_is_let_through() -> None:
+    observing = decider(mode="observe_only", control_group={"share": 0.5, "salt": "spring"})
+    assert {observing.answer(Action.DECLINE, NO_MATCH, unit) for unit in range(50)} == {
+        (Action.APPROVE, Override.OBSERVE_ONLY, 0.0)
+    }
+
+
+def test_people_do_not_look_at_the_control_group() -> None:
+    policy = decider()
+    assert policy.raises_alert(Action.REVIEW, Override.NONE)
+    assert policy.raises_alert(Action.REVIEW, Override.OBSERVE_ONLY)
+    assert not policy.raises_alert(Action.REVIEW, Override.CONTROL_GROUP)
+    assert not policy.raises_alert(Action.CHALLENGE, Override.NONE)
