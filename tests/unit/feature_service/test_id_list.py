@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_service.id_list import FOR_EVER_MS, MAX_LISTS, IdList, IdListError, ListMatcher, parse_id_list
@@ -32,6 +32,7 @@ def parsed(entries: list[tuple[str, date | None]]) -> IdList:
     return parse_id_list(as_text(entries, "\n"), KEY)
 
 
+@settings(deadline=None)
 @given(ENTRIES, st.sampled_from(["\n", "\r\n"]))
 def test_a_list_holds_its_ids_each_up_to_its_latest_end(entries: list[tuple[str, date | None]], line_end: str) -> None:
     expected: dict[int, int] = {}
@@ -45,6 +46,7 @@ def test_a_list_holds_its_ids_each_up_to_its_latest_end(entries: list[tuple[str,
     assert found.hashes.tolist() == sorted(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), ENTRIES), max_size=5), st.data())
 def test_matches_are_those_of_looking_at_every_entry(
     lists: list[tuple[int, list[tuple[str, date | None]]]], data: st.DataObject

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_service.records import DECODED, ENTITY_INDEX
@@ -9,12 +9,14 @@ SHARES = st.floats(min_value=0.001, max_value=0.999)
 UNITS = st.integers(min_value=1, max_value=2**64 - 1)
 
 
+@settings(deadline=None)
 @given(UNITS, SHARES, SHARES, st.text(min_size=1))
 def test_a_larger_share_has_all_of_a_smaller_one(unit: int, a: float, b: float, salt: str) -> None:
     smaller, larger = (ControlGroup(share=share, salt=salt) for share in (min(a, b), max(a, b)))
     assert larger.holds(unit) >= smaller.holds(unit)
 
 
+@settings(deadline=None)
 @given(st.sampled_from([0.01, 0.1, 0.5]), st.integers(0, 10**6))
 def test_the_share_is_that_of_units_whatever_the_salt(share: float, seed: int) -> None:
     count = 4_000
@@ -25,6 +27,7 @@ def test_the_share_is_that_of_units_whatever_the_salt(share: float, seed: int) -
     assert abs(held - share * count) < 7 * (count * share * (1 - share)) ** 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6))
 def test_another_salt_draws_another_group(seed: int) -> None:
     """Of those whom one holds, the other holds the share that it holds of all."""

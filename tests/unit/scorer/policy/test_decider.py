@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fraud.v1 import decision_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -159,6 +159,7 @@ def test_observing_answers_approve_and_says_what_was_decided() -> None:
     assert observing.answer(Action.DECLINE, blocked, 1).override is Override.OBSERVE_ONLY
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Action), st.integers(1, 2**64 - 1), st.sampled_from(["card-1", "card-3"]))
 def test_whom_the_control_group_holds_is_let_through_unless_blocked(action: Action, unit: int, card: str) -> None:
     policy = with_lists(control_group={"share": 0.5, "salt": "spring"})
