@@ -11,14 +11,13 @@ from typing import Any, Final, Protocol
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
-from scorer.decision_writer import additions, read_back
+from scorer.decision_writer import additions
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Tier
 from scorer.publication import Publication
 from scorer.store_waits import StoreWaits
 
@@ -124,8 +123,7 @@ class ScoreOne:
         assessed = self._maker.assess(group, self._maker.predict(group, histories))
         for case, each in zip(cases, assessed, strict=True):
             case.assessed = each
-            if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
-                case.skipped.append("features")
+            case.skipped += each.assessment.skipped
         self._explain(group, cases)
         decided = self._maker.decide(
             group, assessed, [case.reasons for case in cases], [case.skipped for case in cases]
@@ -201,14 +199,12 @@ class ScoreOne:
         return undecided
 
     def _replay(self, group: Group, case: Case, stored: StoredDecision) -> None:
-        transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
-        _, action = read_back(stored.decision)
-        alert = action in group.serving.decider.alert_actions
-        self._publisher.offer(Publication(transaction_id.encode(), stored.decision, action, alert, context))
+        _, publication = self._maker.replay(group, case.place, stored)
+        self._publisher.offer(publication)
         self._observer.replayed(
-            transaction_id,
-            context,
+            group.payments.transaction_ids[case.place],
+            group.contexts[case.place],
             group.payments.parents[case.place],
             group.marks,
             caller="rpc",
