@@ -73,6 +73,10 @@ class Decider:
                 action = max(action, least)
         return lists.bound(min(action, self._caps[tier])), tuple(held)
 
+    def has_rules(self, tier: Tier) -> bool:
+        """Whether `decide` looks at the request."""
+        return bool(self._rules[tier])
+
     def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
         """What is answered where `decided` was; `unit` as `units` gives it."""
         if decided is Action.APPROVE and not lists.lists:
