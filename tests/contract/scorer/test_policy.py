@@ -1,6 +1,9 @@
 """A deployment's policy, served by real scorers: changed under calls, refused, switched off, and its alerts limited."""
 
+import json
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -240,3 +243,17 @@ def on_card(served: Served, card_id: str) -> Transaction:
 def stored(served: Served, payment: Transaction) -> Decision:
     [record] = published(served.bootstrap, served.decisions_topic, [payment.transaction_id])[payment.transaction_id]
     return Decision.FromString(record.value)
+
+
+def test_a_scorer_does_not_start_with_a_bad_policy_and_says_what_is_wrong(served: Served, tmp_path: Path) -> None:
+    file = write_policy(tmp_path / "policy.toml", tail=STOLEN)
+    environment = {**served.environment("redis://127.0.0.1:1"), "FRAUD_POLICY_FILE": str(file)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "scorer"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == 2
+    last = json.loads(ended.stdout.splitlines()[-1])
+    assert (last["event"], last["kind"]) == ("cannot serve", "PolicyError")
+    assert "stolen.txt cannot be read" in last["error"]
