@@ -80,7 +80,8 @@ class RedisAlertCounts:
             commands += [encode_command(*step) for step in steps]
         executed = (await self._call(keys, commands))[4::5]
         beyond = []
-        for each, (is_new, count, _) in zip(waiting, executed, strict=True):
+        for each, answers in zip(waiting, executed, strict=True):
+            is_new, count, _ = accepted(answers)
             assert each.alert.limits is not None
             if is_new and count > (each.alert.limits.per_day or 0):
                 beyond.append(each)

@@ -3,7 +3,7 @@
 One payment and many take the same steps, and models give the same bits one by one, so `Score` and `ScoreBatch` agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Final, NamedTuple
@@ -23,6 +23,7 @@ from scorer.policy import Action, Answer, Override, Rule, Tier
 from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
+_NOT_ASKED: Final[Mapping[str, float]] = {}
 _NOWHERE: Final = -1  # a key's place where there is none
 
 log = structlog.get_logger(__name__)
@@ -181,7 +182,7 @@ class Assessor:
                 probability,
                 None if amount_minor == MISSING_INT64 else amount_minor,
                 tier,
-                dict(zip(REQUEST_FEATURES, request, strict=True)),
+                dict(zip(REQUEST_FEATURES, request, strict=True)) if decider.has_rules(tier) else _NOT_ASKED,
                 lists,
             )
             answer = decider.answer(decided, lists, unit)

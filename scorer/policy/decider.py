@@ -36,6 +36,7 @@ class Decider:
         self.policy: Final = policy
         self.content: Final = _content(policy, ids or {})
         self.policy_version: Final = version_of(self.content)
+        self.id_counts: Final = {name: each.hashes.shape[0] for name, each in (ids or {}).items()}
         self.alert_actions: Final = frozenset(Action[name] for name in policy.alert_actions)
         self.is_off: Final = policy.mode == "off"
         self._thresholds = Thresholds(policy.costs)
@@ -71,6 +72,10 @@ class Decider:
                 held.append(rule)
                 action = max(action, least)
         return lists.bound(min(action, self._caps[tier])), tuple(held)
+
+    def has_rules(self, tier: Tier) -> bool:
+        """Whether `decide` looks at the request."""
+        return bool(self._rules[tier])
 
     def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
         """What is answered where `decided` was; `unit` as `units` gives it."""

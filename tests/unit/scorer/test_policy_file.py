@@ -1,12 +1,15 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.identity import IdKey
 from scorer.errors import PolicyError
 from scorer.policy_file import load_policy, read_policy
 from tests.unit.scorer.policy_files import STOLEN, write_policy
 
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "policy.md"
 KEY = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
 
 
@@ -63,3 +66,22 @@ def test_no_value_of_the_file_is_shown_since_it_might_be_an_id(file: Path) -> No
     with pytest.raises(PolicyError) as refused:
         read_policy(file)
     assert "secret-id" not in str(refused.value)
+
+
+def test_what_the_documentation_shows_is_a_policy(file: Path) -> None:
+    blocks = re.findall(r"^```toml\n(.*?)^```", DOCUMENTATION.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    head, tail = ("\n".join(block for block in blocks if block.startswith("[") is table) for table in (False, True))
+    [entries] = re.findall(r"^```\n(# reported.*?)^```", DOCUMENTATION.read_text(), flags=re.MULTILINE | re.DOTALL)
+    (file.parent / "lists").mkdir()
+    for name in ("stolen_cards", "trusted_customers"):
+        (file.parent / "lists" / f"{name}.txt").write_text(entries)
+
+    loaded = load_policy(write_policy(file, head=head, tail=tail), KEY)
+
+    assert loaded.decider.id_counts == {"stolen_cards": 3, "trusted_customers": 3}
+    assert loaded.decider.policy.mode == "observe_only"
+    assert loaded.decider.policy.control_group
+    assert loaded.decider.policy.alert_limits
+    named = DOCUMENTATION.read_text().split("request says of itself:")[1].split(".\n")[0]
+    assert re.findall(r"`(\w+)`", named) == list(REQUEST_FEATURES)
