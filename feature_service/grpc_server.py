@@ -49,7 +49,7 @@ class TlsFiles:
 
 
 class GrpcServer:
-    """One service. Health says SERVING while it serves."""
+    """One service. Health says SERVING while it serves, unless it is told otherwise."""
 
     def __init__(
         self,
@@ -64,6 +64,7 @@ class GrpcServer:
         """Raises ServerError where the address cannot be had, or for TLS files."""
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._status = health_pb2.HealthCheckResponse.SERVING
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes),
@@ -87,11 +88,20 @@ class GrpcServer:
         except RuntimeError as error:
             raise ServerError(f"{bind} cannot be listened on: {error}") from error
 
+    async def tell_health(self, is_serving: bool) -> None:
+        """What health checks hear from now on, if it is listening already: calls are answered either way."""
+        status = health_pb2.HealthCheckResponse
+        self._status = status.SERVING if is_serving else status.NOT_SERVING
+        await self._set_health()
+
+    async def _set_health(self) -> None:
+        for name in ("", self._service):
+            await self._health.set(name, self._status)
+
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
         try:
-            for name in ("", self._service):
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._set_health()
             await self._server.start()
             await self._server.wait_for_termination()
         finally:

@@ -9,7 +9,6 @@ from typing import Final
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.freshness import ConfirmedTimes, watch_freshness
-from feature_service.plan import make_plan
 from feature_service.settings import make_online_features
 from feature_service.stores.redis_store import RedisHistoryStore
 from scorer.alert_counts import RedisAlertCounts
@@ -24,6 +23,7 @@ from scorer.explaining import Explaining
 from scorer.observer import Observer
 from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
+from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.use_case import Publisher, ScoreOne
@@ -49,6 +49,7 @@ def assemble(
     current: CurrentServing,
     store: RedisHistoryStore,
     publisher: Publisher,
+    shadowing: Shadowing,
     *,
     settings: ScorerSettings,
     contract: ContractSettings,
@@ -61,14 +62,12 @@ def assemble(
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
-    plan = make_plan(current.serving.feature_names)
 
     def make_maker() -> DecisionMaker:
         return DecisionMaker(
             current,
             Assessor(
-                current.serving.models,
-                make_online_features(plan, store.layout, contract),
+                lambda plan: make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
             DecisionWriter(instance=settings.instance),
@@ -85,7 +84,7 @@ def assemble(
         publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
     )
     stack.push_async_callback(limiter.close)
-    parts = (store, decisions, limiter, explaining, Observer(spans, metrics))
+    parts = (store, decisions, limiter, explaining, Observer(spans, metrics), shadowing)
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
     score_one = ScoreOne(maker_of_one, *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)

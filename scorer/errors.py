@@ -3,6 +3,7 @@
 ScorerError
 ├── ModelError                LightGBM refused a model text or a call
 ├── PolicyError               a policy file that must not be served; the message names file, place and remedy
+├── LineupError               a line-up that cannot be, or a registry that cannot be read; the message says what to do
 └── BundleError               a model bundle that must not be served; the message names file and remedy
     ├── BundleExistsError     a folder to write to that is there already
     ├── BundleMissingError    the folder or one of its files is not there
@@ -11,7 +12,8 @@ ScorerError
     ├── BundleModelError      a model text that LightGBM refuses, or trained on other features than the manifest's
     ├── UnknownFeatureError   a feature that this code's catalogue does not have
     ├── FeatureVersionError   features that this code computes differently from those the model was trained on
-    └── GoldenRowError        a golden row whose probability comes out with other bits
+    ├── GoldenRowError        a golden row whose probability comes out with other bits
+    └── NoProbabilityError    a golden row that the model has no number for
 """
 
 
@@ -24,6 +26,10 @@ class ModelError(ScorerError):
 
 
 class PolicyError(ScorerError):
+    pass
+
+
+class LineupError(ScorerError):
     pass
 
 
@@ -60,4 +66,8 @@ class FeatureVersionError(BundleError):
 
 
 class GoldenRowError(BundleError):
+    pass
+
+
+class NoProbabilityError(BundleError):
     pass

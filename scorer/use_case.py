@@ -19,6 +19,7 @@ from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
+from scorer.shadow import ToShadow, to_shadow
 from scorer.store_waits import StoreWaits
 
 _MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
@@ -47,6 +48,12 @@ class Publisher(Protocol):
         ...
 
 
+class Shadows(Protocol):
+    def offer(self, decided: Sequence[ToShadow]) -> None:
+        """Have challengers score what was answered, when they come to it."""
+        ...
+
+
 class ScoreOne:
     """For one event loop. Close it when no call comes any more."""
 
@@ -58,6 +65,7 @@ class ScoreOne:
         publisher: Publisher,
         explaining: Explaining,
         observer: Observer,
+        shadows: Shadows,
         waits: StoreWaits,
         *,
         monotonic_ns: Callable[[], int],
@@ -68,6 +76,7 @@ class ScoreOne:
         self._publisher = publisher
         self._explaining = explaining
         self._observer = observer
+        self._shadows = shadows
         self._waits = waits
         self._now_ns = monotonic_ns
         self._arriving: list[Case] = []
@@ -174,6 +183,10 @@ class ScoreOne:
                 explained = self._unfinished_future(loop)
                 loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
         self._observe(group, cases)
+        if group.serving.challengers:
+            self._shadows.offer(
+                to_shadow(group, [(case.place, case.assessed.assessment, case.decided.decided_at_ms) for case in cases])
+            )
         if self._arriving:
             self._depart()
 

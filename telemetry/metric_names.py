@@ -17,6 +17,7 @@ Label = Literal[
     "partition",
     "policy_version",
     "reason",  # a Rejection's name
+    "role",  # champion, canary, shadow
     "stage",
     "tier",  # FULL, DEGRADED_STALE, DEGRADED_NO_FEATURES, FALLBACK_RULES
     "topic",
@@ -35,10 +36,14 @@ CounterName = Literal[
     "fraud.fold.resyncs",
     "fraud.histories.compacted",
     "fraud.labels.folded",
+    "fraud.lineup.changes",
+    "fraud.lineup.refusals",
     "fraud.policy.changes",
     "fraud.policy.refusals",
     "fraud.publish.failures",
     "fraud.requests.shed",
+    "fraud.shadow.dropped",
+    "fraud.shadow.scores",
     "fraud.transactions.folded",
     "fraud.transactions.rejected",
 ]
@@ -109,10 +114,16 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
     "fraud.histories.compacted": Metric("{history}", "Long histories put into a shorter form."),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
+    "fraud.lineup.changes": Metric("{change}", "Times that a changed line-up of models was taken."),
+    "fraud.lineup.refusals": Metric(
+        "{change}", "Times that a changed line-up was refused, and the old one kept.", ("cause",)
+    ),
     "fraud.policy.changes": Metric("{change}", "Times that a changed policy file was taken."),
     "fraud.policy.refusals": Metric("{change}", "Times that a changed policy file was refused, and the old one kept."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.shadow.dropped": Metric("{decision}", "Decisions that a challenger did not score.", ("cause",)),
+    "fraud.shadow.scores": Metric("{decision}", "Decisions that a challenger scored.", ("model_name", "model_version")),
     "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
     "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
 }
@@ -134,7 +145,9 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
         "s", "Since a partition's fences were last at the end of its log, or it was taken.", ("topic", "partition")
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
-    "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+    "fraud.model.loaded": Metric(
+        "1", "1 while this model is served in this role, 0 after.", ("role", "model_name", "model_version")
+    ),
     "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
     "fraud.watermark.age": Metric(
         "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)

@@ -15,7 +15,6 @@ from opentelemetry.sdk.resources import Resource
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
 from feature_service.online import OnlineFeatures
-from feature_service.plan import make_plan
 from feature_service.records import DECODED, Kind
 from feature_service.stores.layout import StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
@@ -31,6 +30,7 @@ from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
 from scorer.serving import CurrentServing, serve
+from scorer.shadow import ToShadow
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.use_case import ScoreOne
@@ -112,6 +112,16 @@ class Outbox:
         return [Decision.FromString(each.decision) for each in self.published]
 
 
+@dataclass
+class Offered:
+    """`Shadows`."""
+
+    offered: list[ToShadow] = field(default_factory=list)
+
+    def offer(self, decided: Sequence[ToShadow]) -> None:
+        self.offered += decided
+
+
 class Parts:
     """Everything is switched by its parts' fields."""
 
@@ -122,12 +132,13 @@ class Parts:
         self.decisions = DecisionsInMemory()
         self.histories = Histories(self.store, self.decisions)
         self.outbox = Outbox()
+        self.shadows = Offered()
         self.times = ConfirmedTimes()
-        features = OnlineFeatures(
-            make_plan(self.current.serving.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
-        )
         spans = ScoreSpans(SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), alerts_topic="alerts")
-        self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
+        self.assessor = Assessor(
+            lambda plan: OnlineFeatures(plan, LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000),
+            freshness_limit_ms=freshness_limit_ms,
+        )
         self.maker = DecisionMaker(
             self.current,
             self.assessor,
@@ -146,6 +157,7 @@ class Parts:
             self.outbox,
             self.explaining,
             Observer(spans, Metrics(Resource({}), [])),
+            self.shadows,
         )
         self.breaker = Breaker(limit=3, pause_ms=1_000)
         waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)
