@@ -17,6 +17,7 @@ from fraudctl.commands import (
     models,
     policy,
     repair,
+    rollout,
     scoring,
 )
 from fraudctl.errors import UserError
@@ -44,6 +45,7 @@ app.command()(models.evaluate)
 app.command()(scoring.score)
 app.add_typer(policy.app, name="policy")
 app.add_typer(features.app, name="features")
+app.add_typer(rollout.app, name="models")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
 app.command()(backfill.backfill)

@@ -1,7 +1,7 @@
 """Loads a bundle that nobody here has loaded before, first in a process of its own.
 
-LightGBM ends the process whose model text it cannot make sense of, by an abort in a thread of its own or a bad access to
-memory, and that must not be a process that answers payments.
+LightGBM ends the process whose model text it cannot make sense of, by an abort in a thread of its own or a bad access
+to memory, and that must not be a process that answers payments.
 """
 
 import subprocess

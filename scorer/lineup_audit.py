@@ -56,7 +56,13 @@ class LineupAudit:
         else:
             entry = found.entry
             detail = _notes(entry)
-            log.info("line-up", words=entry.words, by=entry.changed_by, **entry.lineup.model_dump())
+            log.info(
+                "line-up",
+                lineup_version=change.to_version,
+                words=entry.words,
+                by=entry.changed_by,
+                **entry.lineup.model_dump(),
+            )
             change.content = entry.lineup.content
             self._version = change.to_version
         self._records.add(change, CHANGE_SUBJECT_LINEUP, detail=detail)

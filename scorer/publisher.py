@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Final
 
 import structlog
@@ -53,7 +54,7 @@ class KafkaPublisher:
 
     async def __aenter__(self) -> "KafkaPublisher":
         """Raises: KafkaError where no broker can be reached, or a topic does not exist."""
-        await self._sender.start((self._topics.decisions, self._topics.alerts, self._topics.audit))
+        await self._sender.start(astuple(self._topics))
         self._rounds = asyncio.create_task(self._send_rounds())
         return self
 

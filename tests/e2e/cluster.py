@@ -35,11 +35,12 @@ class Topics:
     alerts: str
     dead_letters: str
     audit: str
+    shadow_scores: str
 
     @classmethod
     def new(cls) -> "Topics":
         mark = secrets.token_hex(4)
-        names = ("transactions", "labels", "decisions", "alerts", "dead-letters", "audit")
+        names = ("transactions", "labels", "decisions", "alerts", "dead-letters", "audit", "shadow-scores")
         return cls(*(f"{name}-{mark}" for name in names))
 
     def specs(self) -> list[TopicSpec]:
@@ -48,6 +49,7 @@ class Topics:
             TopicSpec(self.alerts),
             TopicSpec(self.dead_letters),
             TopicSpec(self.audit),
+            TopicSpec(self.shadow_scores),
         ]
 
     def environment(self) -> dict[str, str]:
@@ -58,6 +60,7 @@ class Topics:
             "FRAUD_ALERTS_TOPIC": self.alerts,
             "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
             "FRAUD_AUDIT_TOPIC": self.audit,
+            "FRAUD_SHADOW_SCORES_TOPIC": self.shadow_scores,
         }
 
 
