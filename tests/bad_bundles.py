@@ -29,8 +29,11 @@ def sign(path: Path) -> str:
 
 
 def with_changed_file(path: Path) -> str:
-    (path / MODEL).write_bytes((path / MODEL).read_bytes().replace(b"leaf_value=", b"leaf_value=1", 1))
-    return str(json.loads((path / MANIFEST).read_text())["model_version"])
+    """After it was signed."""
+    _append_line(path / MODEL)
+    version = sign(path)
+    _append_line(path / MODEL)
+    return version
 
 
 def with_corrupt_model(path: Path) -> str:
@@ -70,3 +73,7 @@ def nan_leaves(model: str) -> str:
 
 def _nan(line: str) -> str:
     return f"leaf_value={' '.join(['nan'] * len(line.split()))}\n"
+
+
+def _append_line(file: Path) -> None:
+    file.write_text(file.read_text() + "\n")
