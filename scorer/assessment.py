@@ -50,6 +50,11 @@ class Assessment(NamedTuple):
         return self.answer.action
 
     @property
+    def is_degraded(self) -> bool:
+        """Less was to be had than was asked for. Where people have switched everything off, nothing was."""
+        return self.tier is not Tier.FULL and self.answer.override is not Override.KILL_SWITCH
+
+    @property
     def skipped(self) -> tuple[Stage, ...]:
         if self.answer.override is Override.KILL_SWITCH:
             return ("features", "model")

@@ -15,7 +15,6 @@ from scorer.frames import whole_decision
 from scorer.group import Group
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
-from scorer.policy import Tier
 from scorer.publication import AlertToSend, Publication
 from scorer.reasons import Reason
 from scorer.serving import CurrentServing
@@ -149,7 +148,7 @@ class DecisionMaker:
                 skipped=skipped[index],
             )
             decision = whole_decision(brief, assessment.vector.tobytes(), transaction)
-            kept = self._spans.keeps(context, degraded=assessment.tier is not Tier.FULL, alert=each.alert)
+            kept = self._spans.keeps(context, degraded=assessment.is_degraded, alert=each.alert)
             header = context if kept is None else context.kept()  # so that those downstream keep theirs
             stored = StoredDecision(payload_hash, decision, each.alert)
             publication = Publication(

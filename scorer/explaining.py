@@ -26,6 +26,8 @@ class Explaining:
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
         """And of lists: what the policy itself has to say."""
+        if not assessment.rules and not assessment.lists:
+            return ()
         of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
         return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
 
