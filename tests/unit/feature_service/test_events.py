@@ -41,7 +41,7 @@ def test_messages_become_events_with_key_value_and_time() -> None:
     assert messages.events("labels") == [Event("labels", 7, b"ne", b"one"), Event("labels", 8, b"t", b"two")]
 
 
-topics: st.SearchStrategy[Topic] = st.sampled_from(["transactions", "labels"])
+topics: st.SearchStrategy[Topic] = st.sampled_from(["transactions", "labels", "decisions"])
 
 
 @st.composite
