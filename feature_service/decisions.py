@@ -53,10 +53,14 @@ class DecisionDecoder:
             return AskedPayments(places, np.empty(0, dtype=DECODED))
         timestamps_ms = np.asarray(record_timestamps_ms)[places]
         rows = self._transactions.decode_buffer(buffer, starts, sizes, timestamps_ms)
-        told_by_scorer = (rows["outcome"] == Outcome.UNKNOWN) & (actions == _DECLINE)
-        rows["outcome"][told_by_scorer] = Outcome.DECLINED_BY_SCORER
+        mark_declined(rows, actions == _DECLINE)
         accepted = (rows["rejection"] == 0) & (rows["kind"] == Kind.AUTHORISATION)
         return AskedPayments(places[accepted], rows[accepted])
+
+
+def mark_declined(rows: NDArray[np.void], declined: NDArray[np.bool_]) -> None:
+    """Give (n,) DECODED rows that outcome, where they are declined (n,) and came with none."""
+    rows["outcome"][declined & (rows["outcome"] == Outcome.UNKNOWN)] = Outcome.DECLINED_BY_SCORER
 
 
 @compiled

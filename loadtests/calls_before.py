@@ -1,4 +1,4 @@
-"""Decisions of `Score` calls as the log holds them: on some payments of a data set, and on others that were declined."""
+"""Decisions of `Score` calls as the log has them: on some payments of a data set, and on others that were declined."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import Decision, Origin
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
 from scorer.assessment import Assessment
@@ -28,9 +28,10 @@ class StageTimes:
 class DecisionWriter:
     """Not for concurrent use by threads: it fills the same message again and again."""
 
-    def __init__(self, models: Models, *, instance: str) -> None:
+    def __init__(self, models: Models, *, instance: str, origin: Origin.ValueType) -> None:
         self._policy_version = models.decider.policy_version
         self._instance = instance
+        self._origin = origin
         self._messages: Final = {id(model): self._message(model) for model in (models.full, models.request_only, None)}
 
     def brief(
@@ -73,7 +74,7 @@ class DecisionWriter:
         return brief
 
     def _message(self, model: ServedModel | None) -> Decision:
-        message = Decision(policy_version=self._policy_version, scorer_instance=self._instance)
+        message = Decision(policy_version=self._policy_version, scorer_instance=self._instance, origin=self._origin)
         if model is not None:
             message.model_name = model.model_name
             message.model_version = model.model_version

@@ -5,9 +5,15 @@ A stage that would overrun its part of the budget is skipped and named in the an
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_service.errors import StoreUnavailableError
+from feature_service.online import KeySet
+from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget, Stage
 from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions, read_back
@@ -17,7 +23,7 @@ from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Tier
+from scorer.policy import Action, Tier
 from scorer.publication import Publication
 from scorer.reasons import Reason
 
@@ -31,6 +37,21 @@ class PayloadDiffersError(ScorerError):
 class Reader(Protocol):
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
+        ...
+
+
+class BurstReader(Protocol):
+    """Sees what was asked a moment ago, and leaves what is asked now."""
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        """In one round trip. A caller that gives up cancels nothing: what was asked counts.
+
+        Raises: StoreUnavailableError.
+        """
+        ...
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        """Have those that follow know it. Raises: StoreUnavailableError."""
         ...
 
 
@@ -50,7 +71,7 @@ class ScoreOne:
     def __init__(
         self,
         maker: DecisionMaker,
-        reader: Reader,
+        bursts: BurstReader,
         decisions: DecisionStore,
         publisher: Publisher,
         explaining: Explaining,
@@ -59,7 +80,7 @@ class ScoreOne:
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._maker = maker
-        self._reader = reader
+        self._bursts = bursts
         self._decisions = decisions
         self._publisher = publisher
         self._explaining = explaining
@@ -76,12 +97,18 @@ class ScoreOne:
         """Decide one (n is 1), before its budget ends. Raises: PayloadDiffersError."""
         group = self._maker.prepare(payment, arrived_ns=budget.started_ns, decoded_ns=decoded_ns)
         skipped: list[Stage] = []
-        values = await _within(budget.features_ms(self._now_ns()), lambda: self._reader.read(group.all_keys))
-        if values is not None and (stored := StoredDecision.decode(values[-1])) is not None:
+        found = await _within(
+            budget.features_ms(self._now_ns()),
+            lambda: self._bursts.read(payment.rows, group.keys, group.decision_keys),
+        )
+        if found is not None and (stored := StoredDecision.decode(found.others[0])) is not None:
             return self._replayed(group, stored)
-        [assessed] = self._maker.assess(group, self._maker.predict(group, None if values is None else values[:-1]))
+        histories, unseen = (None, None) if found is None else (found.histories, found.unseen)
+        [assessed] = self._maker.assess(group, self._maker.predict(group, histories, unseen))
         if assessed.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
             skipped.append("features")
+        if found is not None and not found.complete:
+            skipped.append("attempts")
 
         reasons: tuple[Reason, ...] = ()
         late: asyncio.Future[tuple[Reason, ...]] | None = None
@@ -113,6 +140,8 @@ class ScoreOne:
         elif not self._publisher.offer(publication):
             skipped.append("publishing")
             decision += additions(skipped=["publishing"])
+        if publication.action is Action.DECLINE:
+            self._later(self._note_declined(group))
         ended_ns = self._now_ns()
         scored = self._maker.scored(
             group, 0, assessed, decided, reasons, skipped, links=(), deadline_missed=budget.remaining_ms(ended_ns) < 0
@@ -155,6 +184,11 @@ class ScoreOne:
         """With the reasons that were too late for the answer."""
         reasons = additions(reasons=await explanation)
         self._publisher.offer(publication._replace(decision=publication.decision + reasons))
+
+    async def _note_declined(self, group: Group) -> None:
+        """Where that is not possible, the decision itself says so once it is folded."""
+        with suppress(StoreUnavailableError):
+            await self._bursts.note_declined(group.payments.rows, group.keys)
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
