@@ -1,8 +1,6 @@
 """The scorer's parts put together, on a store and a publisher that are there."""
 
 import asyncio
-import os
-import socket
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,6 +15,8 @@ from feature_service.plan import make_plan
 from feature_service.settings import make_online_features
 from feature_service.stores.attempts import RedisAttempts
 from feature_service.stores.redis_store import RedisHistoryStore
+from scorer.alert_counts import RedisAlertCounts
+from scorer.alert_limiter import AlertLimiter
 from scorer.assessment import Assessor
 from scorer.batch_use_case import ScoreMany
 from scorer.breaker import Breaker
@@ -65,7 +65,6 @@ def assemble(
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
     plan = make_plan(current.serving.feature_names)
-    instance = settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
 
     def make_maker(origin: Origin.ValueType) -> DecisionMaker:
         return DecisionMaker(
@@ -75,7 +74,7 @@ def assemble(
                 make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
-            DecisionWriter(instance=instance, origin=origin),
+            DecisionWriter(instance=settings.instance, origin=origin),
             spans,
             times,
             store.layout,
@@ -85,7 +84,11 @@ def assemble(
 
     maker_of_one, maker_of_many = make_maker(ORIGIN_CALL), make_maker(ORIGIN_STREAM)
     explaining = Explaining(limit=settings.reason_limit)
-    parts = (decisions, publisher, explaining, Observer(spans, metrics))
+    limiter = AlertLimiter(
+        publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
+    )
+    stack.push_async_callback(limiter.close)
+    parts = (decisions, limiter, explaining, Observer(spans, metrics))
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
     score_one = ScoreOne(maker_of_one, RedisAttempts(store.servers), *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)

@@ -16,9 +16,11 @@ from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.errors import HistoryFormatError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import KeySet, OnlineFeatures, approximate_entities
-from feature_service.records import MISSING_INT64
+from feature_service.records import ENTITIES, MISSING_INT64
+from scorer.budget import Stage
 from scorer.errors import ModelError
-from scorer.policy import Action, Rule, Tier
+from scorer.policy import Action, Answer, Override, Rule, Tier
+from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
 _NOWHERE: Final = -1  # a key's place where there is none
@@ -36,9 +38,34 @@ class Assessment(NamedTuple):
     model: ServedModel | None
     vector: NDArray[np.float64]  # (features,) of that model
     probability: float | None
-    action: Action
+    policy_action: Action  # what the policy decided
+    answer: Answer
     rules: tuple[Rule, ...]  # that hold
+    lists: tuple[EntityListData, ...]  # that hold one of the payment's ids
     approximate_entities: tuple[str, ...]  # in the vector
+
+    @property
+    def action(self) -> Action:
+        return self.answer.action
+
+    @property
+    def skipped(self) -> tuple[Stage, ...]:
+        if self.answer.override is Override.KILL_SWITCH:
+            return ("features", "model")
+        return ("features",) if self.tier >= Tier.DEGRADED_NO_FEATURES else ()
+
+
+SWITCHED_OFF: Final = Assessment(
+    Tier.FALLBACK_RULES,
+    None,
+    np.empty(0),
+    None,
+    Action.APPROVE,
+    Answer(Action.APPROVE, Override.KILL_SWITCH, 0.0),
+    (),
+    (),
+    (),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +102,10 @@ class Assessor:
         self._request_only_places = [places[name] for name in models.request_only.scoring.feature_names]
         self._request_places = [places[name] for name in REQUEST_FEATURES]
 
+    def keys(self, serving: Serving, rows: NDArray[np.void]) -> KeySet:
+        """Of the histories that deciding (n,) DECODED rows needs."""
+        return _no_keys(rows.shape[0]) if serving.decider.is_off else self.features.keys(rows)
+
     def vectors(
         self,
         rows: NDArray[np.void],
@@ -84,8 +115,7 @@ class Assessor:
     ) -> Vectors:
         """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
         if histories is None:
-            nowhere = KeySet([], np.full_like(keys.places, _NOWHERE))
-            of_request = self.features.vectors(rows, nowhere, [])
+            of_request = self.features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
             found = self.features.vectors(rows, keys, histories, unseen)
@@ -127,11 +157,11 @@ class Assessor:
         self, serving: Serving, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
     ) -> list[Assessment]:
         """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
-        models = serving.models
+        models, decider = serving.models, serving.decider
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
-        for index, (p_full, p_request_only, amount_minor, request, age_ms, status) in enumerate(
+        for index, (p_full, p_request_only, amount_minor, request, age_ms, status, lists, unit) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
@@ -139,6 +169,8 @@ class Assessor:
                 predictions.request_values.tolist(),
                 ages_ms,
                 predictions.statuses.tolist(),
+                decider.matches(rows),
+                decider.units(rows),
                 strict=True,
             )
         ):
@@ -156,14 +188,22 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
-            action, rules = serving.decider.decide(
+            decided, rules = decider.decide(
                 probability,
                 None if amount_minor == MISSING_INT64 else amount_minor,
                 tier,
                 dict(zip(REQUEST_FEATURES, request, strict=True)),
+                lists,
             )
-            assessments.append(Assessment(tier, model, vector, probability, action, rules, approximate))
+            answer = decider.answer(decided, lists, unit)
+            assessments.append(
+                Assessment(tier, model, vector, probability, decided, answer, rules, lists.lists, approximate)
+            )
         return assessments
+
+
+def _no_keys(count: int) -> KeySet:
+    return KeySet([], np.full((count, len(ENTITIES)), _NOWHERE, dtype=np.int64))
 
 
 def _of_row(keys: KeySet, histories: Sequence[bytes | None], row: int) -> tuple[KeySet, list[bytes | None]]:

@@ -9,6 +9,7 @@ from fraud.v1.decision_pb2 import Alert, Decision
 
 from scorer import frames
 from scorer.policy import Action
+from scorer.policy.alert_limits import AlertLimits
 from telemetry.kafka_headers import Header, event_headers
 from telemetry.trace_context import TraceContext
 
@@ -26,13 +27,22 @@ class Topics:
     shadow_scores: str
 
 
+class AlertToSend(NamedTuple):
+    """What limiting alerts rests on."""
+
+    limits: AlertLimits | None
+    card_hash: int  # 0 where there is no card
+    transaction_hash: int
+    decided_at_ms: int
+
+
 class Publication(NamedTuple):
     """A tuple, like a Record: tens of thousands are made in a second."""
 
     transaction_id: bytes
     decision: bytes  # a serialised fraud.v1.Decision
-    action: Action
-    alert: bool
+    policy_action: Action
+    alert: AlertToSend | None  # None: it raises none
     context: TraceContext  # of the score's span
 
 
@@ -54,7 +64,7 @@ def records_of(publication: Publication, topics: Topics) -> Iterator[Record]:
     """The decision; and behind it the alert, if it is one."""
     key, decision = publication.transaction_id, publication.decision
     yield Record(topics.decisions, key, decision, _headers(_DECISION, publication.context))
-    if publication.alert:
+    if publication.alert is not None:
         yield Record(topics.alerts, key, frames.alert(key, decision), _headers(_ALERT, publication.context))
 
 

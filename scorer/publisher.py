@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from scorer.publication import Delivery, Publication, Topics, records_of
+from scorer.publication import Delivery, Publication, Record, Topics, records_of
 from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
 
@@ -44,7 +44,7 @@ class KafkaPublisher:
         self._drain_s = drain_s
         self._metrics = metrics
         self._alert_sent = alert_sent
-        self._queue: deque[tuple[Sequence[Publication], asyncio.Future[None] | None]] = deque()
+        self._queue: deque[tuple[Sequence[Publication | Record], asyncio.Future[None] | None]] = deque()
         self._unacknowledged = 0  # of those offered
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()  # somebody waits
@@ -53,7 +53,7 @@ class KafkaPublisher:
 
     async def __aenter__(self) -> "KafkaPublisher":
         """Raises: KafkaError where no broker can be reached, or a topic does not exist."""
-        await self._sender.start((self._topics.decisions, self._topics.alerts))
+        await self._sender.start((self._topics.decisions, self._topics.alerts, self._topics.audit))
         self._rounds = asyncio.create_task(self._send_rounds())
         return self
 
@@ -70,13 +70,11 @@ class KafkaPublisher:
 
     def offer(self, publication: Publication) -> bool:
         """Have it published soon; False where too many wait already, so that it will not be."""
-        if self._unacknowledged >= self._queue_limit:
-            self._metrics.add("fraud.publish.failures", 1, {"topic": self._topics.decisions, "cause": "queue_full"})
-            return False
-        self._unacknowledged += 1
-        self._queue.append(((publication,), None))
-        self._arrived.set()
-        return True
+        return self._enqueue(publication, self._topics.decisions)
+
+    def offer_record(self, record: Record) -> bool:
+        """Have a record of another kind published soon; False where too many wait already."""
+        return self._enqueue(record, record.topic)
 
     async def publish(self, publications: Sequence[Publication]) -> None:
         """Returns when all are acknowledged, however long that takes."""
@@ -86,6 +84,15 @@ class KafkaPublisher:
         self._urgent.set()
         await acknowledged
 
+    def _enqueue(self, item: Publication | Record, topic: str) -> bool:
+        if self._unacknowledged >= self._queue_limit:
+            self._metrics.add("fraud.publish.failures", 1, {"topic": topic, "cause": "queue_full"})
+            return False
+        self._unacknowledged += 1
+        self._queue.append(((item,), None))
+        self._arrived.set()
+        return True
+
     async def _send_rounds(self) -> None:
         while not (self._closing and not self._queue):
             if not self._queue:
@@ -93,18 +100,19 @@ class KafkaPublisher:
                 await self._arrived.wait()
                 continue
             await self._linger()
-            publications: list[Publication] = []
+            queued: list[Publication | Record] = []
             offered, waiting = 0, []
-            while self._queue and len(publications) < _ROUND:
+            while self._queue and len(queued) < _ROUND:
                 group, acknowledged = self._queue.popleft()
-                publications += group
+                queued += group
                 if acknowledged is None:
                     offered += len(group)
                 else:
                     waiting.append(acknowledged)
             if not self._queue and not self._closing:
                 self._urgent.clear()
-            await self._send(publications)
+            others = [each for each in queued if isinstance(each, Record)]
+            await self._send([each for each in queued if isinstance(each, Publication)], others)
             self._unacknowledged -= offered
             for future in waiting:
                 if not future.done():  # its caller may have given up
@@ -115,14 +123,14 @@ class KafkaPublisher:
             async with asyncio.timeout(_LINGER_S):
                 await self._urgent.wait()
 
-    async def _send(self, publications: Sequence[Publication]) -> None:
+    async def _send(self, publications: Sequence[Publication], others: Sequence[Record]) -> None:
         records = [record for publication in publications for record in records_of(publication, self._topics)]
         started_ns = time.monotonic_ns()
-        deliveries = iter(await self._sender.send(records))
+        deliveries = iter(await self._sender.send([*records, *others]))
         ended_ns = time.monotonic_ns()
         for publication in publications:
             next(deliveries)
-            if publication.alert:
+            if publication.alert is not None:
                 self._alert_sent(publication, next(deliveries), started_ns, ended_ns)
-        for action, count in Counter(each.action for each in publications if each.alert).items():
+        for action, count in Counter(each.policy_action for each in publications if each.alert is not None).items():
             self._metrics.add("fraud.alerts.published", count, {"action": action.name})

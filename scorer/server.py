@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from random import Random
 from typing import Final, TypeVar
 
@@ -16,8 +18,11 @@ from feature_service.grpc_server import GrpcServer, TlsFiles
 from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
+from scorer.audit import PolicyAudit
 from scorer.bundle import load_bundle
 from scorer.kafka_settings import KafkaSettings
+from scorer.policy_file import LoadedPolicy, load_policy
+from scorer.policy_watch import PolicyWatcher, watch_policy
 from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
@@ -32,6 +37,7 @@ from telemetry.metrics import Labels, Metrics, configure_metrics
 from telemetry.spans import configure_tracing
 
 _RETRY_S: Final = 1.0
+_POLICY_PERIOD_S: Final = 1.0
 _GARBAGE_THRESHOLD: Final = 50_000  # objects: cycles are rare here, and what a batch makes is not garbage
 _SERVICE_NAME: Final = "scorer"
 
@@ -49,10 +55,13 @@ async def run(
 ) -> None:
     """Serve until cancelled. Waits for Redis and Kafka where they are not there yet.
 
-    Raises: BundleError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, FeatureError, ConfigurationError for what someone must mend.
     """
     current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
+    policy = LoadedPolicy(current.serving.decider)
+    if settings.policy_file is not None:
+        policy = load_policy(settings.policy_file, id_key)
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
     async with AsyncExitStack() as stack:
@@ -93,7 +102,22 @@ async def run(
             metrics=metrics,
             random=random,
         )
+        # By the bundle's policy, since one that is switched off would leave things cold.
         await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
+        current.serving = replace(current.serving, decider=policy.decider)
+        audit = PolicyAudit(
+            publisher,
+            metrics,
+            random,
+            topic=settings.audit_topic,
+            instance=settings.instance,
+            unix_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        audit.started(policy)
+        if settings.policy_file is not None:
+            watcher = PolicyWatcher(settings.policy_file, id_key, policy.decider)
+            watching = asyncio.create_task(watch_policy(watcher, current, audit, period_s=_POLICY_PERIOD_S))
+            stack.callback(watching.cancel)
         _spare_collections()
         servicer = ScoringServicer(
             requests,

@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind
 from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.payments import Marks
+from scorer.policy import Override
 from scorer.publication import Delivery, Publication
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
 from telemetry.keep import KeepPolicy, KeepReason
@@ -60,6 +61,9 @@ class ScoreSpans:
             "fraud.kept_because": kept_because,
             "fraud.deadline.missed": scored.deadline_missed,
         }
+        if assessment.answer.override is not Override.NONE:
+            attributes["fraud.override"] = assessment.answer.override.name
+            attributes["fraud.policy.action"] = assessment.policy_action.name
         if assessment.model is not None and assessment.probability is not None:
             attributes["fraud.probability"] = assessment.probability
             attributes["fraud.model.name"] = assessment.model.model_name

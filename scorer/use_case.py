@@ -18,14 +18,14 @@ from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
-from scorer.decision_writer import additions, read_back
+from scorer.decision_writer import additions
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Action, Tier
+from scorer.policy import Action
 from scorer.publication import Publication
 from scorer.store_waits import StoreWaits
 
@@ -148,8 +148,7 @@ class ScoreOne:
         assessed = self._maker.assess(group, self._maker.predict(group, histories, unseen))
         for case, each in zip(cases, assessed, strict=True):
             case.assessed = each
-            if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
-                case.skipped.append("features")
+            case.skipped.extend(each.assessment.skipped)
             if found is not None and not found.complete:
                 case.skipped.append("attempts")
         self._explain(group, cases)
@@ -201,7 +200,7 @@ class ScoreOne:
                 loop = asyncio.get_running_loop()
                 explained = self._unfinished_future(loop)
                 loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
-        if declined := [case for case in cases if case.decided.publication.action is Action.DECLINE]:
+        if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
             self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
         self._observe(group, cases)
         if self._arriving:
@@ -231,9 +230,8 @@ class ScoreOne:
     def _replay(self, group: Group, case: Case, stored: StoredDecision) -> None:
         transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
-        _, action = read_back(stored.decision)
-        alert = action in group.serving.decider.alert_actions
-        self._publisher.offer(Publication(transaction_id.encode(), stored.decision, action, alert, context))
+        _, publication = self._maker.replay(group, case.place, stored)
+        self._publisher.offer(publication)
         self._observer.replayed(
             transaction_id,
             context,

@@ -41,7 +41,8 @@ class StreamProcessorSettings(BaseSettings):
     transactions_topic: str = Field("transactions", description="Topic of fraud.v1.Transaction.")
     labels_topic: str = Field("labels", description="Topic of fraud.v1.Label.")
     decisions_topic: str = Field(
-        "decisions", description="Topic of fraud.v1.Decision: those that calls asked for are folded too."
+        "decisions",
+        description="Topic of fraud.v1.Decision, keyed by transaction_id; those that calls asked for are folded too.",
     )
     dead_letters_topic: str = Field("dead-letters", description="Topic of fraud.v1.DeadLetter.")
     erasures_topic: str = Field(

@@ -53,6 +53,8 @@ AttributeName = Literal[
     "fraud.links.omitted",  # links of the span beyond the cap
     "fraud.model.name",
     "fraud.model.version",
+    "fraud.override",  # why the action is not the policy's
+    "fraud.policy.action",  # which is this one
     "fraud.policy.version",
     "fraud.probability",
     "fraud.reason_codes",

@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.resources import Resource
 
 from scorer.policy import Action
-from scorer.publication import Delivery, Publication, Record, Topics
+from scorer.publication import AlertToSend, Delivery, Publication, Record, Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
@@ -38,7 +38,13 @@ class Sender(RecordSender):
 
 
 def publication(transaction_id: str, *, alert: bool = False) -> Publication:
-    return Publication(transaction_id.encode(), b"", Action.DECLINE if alert else Action.APPROVE, alert, CONTEXT)
+    return Publication(
+        transaction_id.encode(),
+        b"",
+        Action.DECLINE if alert else Action.APPROVE,
+        AlertToSend(None, card_hash=1, transaction_hash=2, decided_at_ms=3) if alert else None,
+        CONTEXT,
+    )
 
 
 @pytest.fixture
@@ -116,6 +122,25 @@ async def test_alerts_are_told_with_their_place(
 
     assert sender.rounds == [[b"a", b"b", b"b", b"c"]]
     assert alerts == [(b"b", 2)]
+
+
+async def test_records_of_other_kinds_go_out_in_the_same_rounds(
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[bytes, int]]
+) -> None:
+    sender.let.set()
+
+    assert publisher.offer_record(Record("audit", b"scorer", b"change", []))
+    await publisher.publish([publication("a", alert=True)])
+
+    assert sender.rounds == [[b"a", b"a", b"scorer"]]
+    assert alerts == [(b"a", 1)]
+
+
+async def test_records_of_other_kinds_wait_in_the_same_queue(publisher: KafkaPublisher) -> None:
+    taken = [publisher.offer_record(Record("audit", b"scorer", b"change", [])) for _ in range(4)]
+
+    assert taken == [True, True, True, False]
+    assert not publisher.offer(publication("a"))
 
 
 async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:

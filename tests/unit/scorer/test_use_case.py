@@ -226,7 +226,7 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
 
     assert genuine.fraud_probability < fraud.fraud_probability
     assert not genuine.reasons
-    assert [each.alert for each in parts.outbox.published] == [False, True]
+    assert [each.alert is not None for each in parts.outbox.published] == [False, True]
     assert 1 <= len(fraud.reasons) <= 3
 
 
@@ -236,12 +236,10 @@ async def test_late_reasons_are_named_and_published_after_the_answer(
     monkeypatch.setattr(Explaining, "expected_ms", lambda _self, count: count * 2 * PLENTY_MS)
 
     decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
-    before = list(parts.outbox.decisions)
     await parts.one.close()
 
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
-    assert not before
     [published] = parts.outbox.decisions
     assert published.reasons
     without = Decision()
