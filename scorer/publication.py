@@ -9,7 +9,7 @@ from fraud.v1.decision_pb2 import Alert, Decision
 
 from scorer import frames
 from scorer.policy import Action
-from telemetry.kafka_headers import Header, event_headers
+from telemetry.kafka_headers import Header, event_headers, read_trace_context
 from telemetry.trace_context import TraceContext
 
 SCHEMA_VERSION: Final = 1
@@ -56,6 +56,15 @@ def records_of(publication: Publication, topics: Topics) -> Iterator[Record]:
     yield Record(topics.decisions, key, decision, _headers(_DECISION, publication.context))
     if publication.alert:
         yield Record(topics.alerts, key, frames.alert(key, decision), _headers(_ALERT, publication.context))
+
+
+def alert_of(record: Record) -> Publication | None:
+    """What the record of an alert tells of its publication; None where nobody could have traced it."""
+    context = read_trace_context(record.headers)
+    if context is None:
+        return None
+    action = Action(Alert.FromString(record.value).decision.action)
+    return Publication(record.key, b"", action, True, context)
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -33,6 +33,10 @@ CounterName = Literal[
     "fraud.labels.folded",
     "fraud.publish.failures",
     "fraud.requests.shed",
+    "fraud.spool.failures",
+    "fraud.spool.recovered",
+    "fraud.spool.segments_set_aside",
+    "fraud.spool.written",
     "fraud.transactions.folded",
     "fraud.transactions.rejected",
 ]
@@ -51,6 +55,8 @@ GaugeName = Literal[
     "fraud.fence.age",
     "fraud.fence.position",
     "fraud.model.loaded",
+    "fraud.spool.age",
+    "fraud.spool.size",
     "fraud.watermark.age",
 ]
 
@@ -98,6 +104,10 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.spool.failures": Metric("{call}", "Calls of the spool that its disk refused.", ("cause",)),
+    "fraud.spool.recovered": Metric("{record}", "Records of the spool that Kafka acknowledged."),
+    "fraud.spool.segments_set_aside": Metric("{segment}", "Damaged files of the spool, kept for a person to look at."),
+    "fraud.spool.written": Metric("{record}", "Records written to the spool while Kafka was away."),
     "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
     "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
 }
@@ -120,6 +130,8 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
     "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+    "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),
+    "fraud.spool.size": Metric("By", "Records in the spool that wait for Kafka."),
     "fraud.watermark.age": Metric(
         "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)
     ),

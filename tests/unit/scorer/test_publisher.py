@@ -1,44 +1,12 @@
-"""Rounds: what is queued, what is refused, and what is told to whom."""
+"""Rounds: what is queued, what is refused, and what is told to whom. With a spool: `test_spooling`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from random import Random
+from collections.abc import AsyncIterator
 
 import pytest
-from opentelemetry.sdk.resources import Resource
 
-from scorer.policy import Action
-from scorer.publication import Delivery, Publication, Record, Topics
 from scorer.publisher import KafkaPublisher
-from scorer.record_sender import RecordSender
-from telemetry.metrics import Metrics
-from telemetry.trace_context import TraceContext
-
-METRICS = Metrics(Resource({}), [])
-CONTEXT = TraceContext.new(Random(1))
-
-
-class Sender(RecordSender):
-    """Acknowledges a round when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__({}, METRICS)
-        self.rounds: list[list[bytes]] = []
-        self.let = asyncio.Event()
-        self.started = asyncio.Event()
-
-    async def start(self, topics: Sequence[str]) -> None:
-        pass
-
-    async def send(self, records: Sequence[Record]) -> list[Delivery]:
-        self.rounds.append([record.key for record in records])
-        self.started.set()
-        await self.let.wait()
-        return [Delivery(partition=0, offset=offset) for offset in range(len(records))]
-
-
-def publication(transaction_id: str, *, alert: bool = False) -> Publication:
-    return Publication(transaction_id.encode(), b"", Action.DECLINE if alert else Action.APPROVE, alert, CONTEXT)
+from tests.unit.scorer.publishing_parts import METRICS, TOPICS, Sender, publication
 
 
 @pytest.fixture
@@ -55,7 +23,7 @@ def alerts() -> list[tuple[bytes, int]]:
 async def publisher(sender: Sender, alerts: list[tuple[bytes, int]]) -> AsyncIterator[KafkaPublisher]:
     made = KafkaPublisher(
         sender,
-        Topics("decisions", "alerts", "audit", "shadow-scores"),
+        TOPICS,
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
@@ -122,7 +90,7 @@ async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:
     sender.let.set()
     async with KafkaPublisher(
         sender,
-        Topics("decisions", "alerts", "audit", "shadow-scores"),
+        TOPICS,
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
