@@ -173,7 +173,7 @@ class KafkaPublisher:
                 future.set_result(None)
         if self._spool is not None and (sent.taken or sent.copies):
             async with self._spool_turn:
-                await self._spool.settle(sent.taken, sent.copies)
+                await self._spool.settle(sent.taken, sent.copies, records=sent.records_on_disk(self._topics))
 
     async def _until_acknowledged(self, sent: Round, records: Sequence[Record]) -> list[Delivery]:
         sending = asyncio.ensure_future(self._sender.send(records))

@@ -29,6 +29,10 @@ class Round:
             for record in expand(each, topics):
                 yield record, alert if record.topic == topics.alerts else None
 
+    def records_on_disk(self, topics: Topics) -> int:
+        copied = sum(len(expand(each, topics)) for each in self.offered[: self.copied])
+        return copied + (0 if self.taken is None else len(self.taken.records))
+
 
 def expand(offered: Offered, topics: Topics) -> Sequence[Record]:
     return (offered,) if isinstance(offered, Record) else tuple(records_of(offered, topics))

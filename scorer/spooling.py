@@ -84,8 +84,9 @@ class Spooling:
     async def take_unread(self) -> list[Path]:
         return await self._call(self._spool.take_unread)
 
-    async def settle(self, taken: Taken | None, copies: Iterable[Path]) -> None:
-        """Their records are published."""
+    async def settle(self, taken: Taken | None, copies: Iterable[Path], *, records: int) -> None:
+        """Their records, that many, are published."""
+        self._metrics.add("fraud.spool.recovered", records)
         try:
             if taken is not None:
                 if taken.fault in {None, "torn"}:
