@@ -72,12 +72,14 @@ async def _with_kafka(context: Context, topics: Topics, console: Console) -> Non
     for number in range(2 * _ROUNDS):
         spools = bool(number % 2)
         folder = context.scratch / f"round-{number}" if spools else None
-        async with _publisher(topics, context.kafka.bootstrap, folder) as (publisher, _):
+        last = asyncio.Event()
+        async with _publisher(topics, context.kafka.bootstrap, folder, last) as (publisher, _):
             await publisher.publish([_publication(b"first")])
             begun_s = time.perf_counter()
-            for each in range(_AT_ONCE):
+            for each in range(_AT_ONCE - 1):
                 publisher.offer(_publication(b"%d" % each))
-            await publisher.publish([_publication(b"last")])
+            publisher.offer(_publication(b"last", alert=True))
+            await last.wait()
             times_s[spools].append(time.perf_counter() - begun_s)
     ratios = [with_s / without_s for without_s, with_s in zip(times_s[False], times_s[True], strict=True)]
     console.print(
@@ -90,7 +92,7 @@ async def _without_kafka(context: Context, topics: Topics, console: Console) -> 
     context.say("publishing without Kafka")
     folder = context.scratch / "away"
     offered_s: dict[bytes, float] = {}
-    async with _publisher(topics, f"{HOST}:{free_port()}", folder) as (publisher, spool):
+    async with _publisher(topics, f"{HOST}:{free_port()}", folder, asyncio.Event()) as (publisher, spool):
         for number in range(_RATE_PER_S * _AWAY_S):
             key = b"%d" % number
             offered_s[key] = time.monotonic()
@@ -103,7 +105,7 @@ async def _without_kafka(context: Context, topics: Topics, console: Console) -> 
     )
     console.print(f"Kafka away: from the offer to the disk's cache {percentiles}, of {len(waits_ms):,} decisions")
     begun_s = time.perf_counter()
-    async with _publisher(topics, context.kafka.bootstrap, folder) as (_, spool):
+    async with _publisher(topics, context.kafka.bootstrap, folder, asyncio.Event()) as (_, spool):
         while spool.size_bytes:  # noqa: ASYNC110 - files tell nobody
             await asyncio.sleep(0.001)
         took_s = time.perf_counter() - begun_s
@@ -112,7 +114,7 @@ async def _without_kafka(context: Context, topics: Topics, console: Console) -> 
 
 @asynccontextmanager
 async def _publisher(
-    topics: Topics, bootstrap: str, folder: Path | None
+    topics: Topics, bootstrap: str, folder: Path | None, alerted: asyncio.Event
 ) -> AsyncIterator[tuple[KafkaPublisher, _Timed]]:
     async with AsyncExitStack() as stack:
         spool = _Timed(folder or Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -123,14 +125,14 @@ async def _publisher(
             queue_limit=2 * _AT_ONCE,
             drain_s=0.5,
             metrics=_METRICS,
-            alert_sent=lambda *_: None,
+            alert_sent=lambda *_: alerted.set(),
             spool=None if folder is None else spool,
         )
         yield await stack.enter_async_context(publisher), spool
 
 
-def _publication(key: bytes) -> Publication:
-    return Publication(key, bytes(_DECISION_BYTES), Action.APPROVE, False, _CONTEXT)
+def _publication(key: bytes, *, alert: bool = False) -> Publication:
+    return Publication(key, bytes(_DECISION_BYTES), Action.DECLINE if alert else Action.APPROVE, alert, _CONTEXT)
 
 
 if __name__ == "__main__":
