@@ -112,19 +112,30 @@ class Assessor:
         """Of the histories that deciding (n,) DECODED rows needs."""
         return _no_keys(rows.shape[0]) if serving.decider.is_off else self.features.keys(rows)
 
-    def vectors(self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None) -> Vectors:
-        """Features of (n,) DECODED rows; without histories those of the request alone."""
+    def vectors(
+        self,
+        rows: NDArray[np.void],
+        keys: KeySet,
+        histories: Sequence[bytes | None] | None,
+        unseen: NDArray[np.int64] | None = None,
+    ) -> Vectors:
+        """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
         if histories is None:
             of_request = self.features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
-            found = self.features.vectors(rows, keys, histories)
+            found = self.features.vectors(rows, keys, histories, unseen)
         except HistoryFormatError as error:
             if rows.shape[0] == 1:
                 log.error("a history cannot be read", error=str(error))
                 return self.vectors(rows, keys, None)
             # One by one, so that only the payments of that entity go without.
-            each = [self.vectors(rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
+            each = [
+                self.vectors(
+                    rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
+                )
+                for i in range(rows.shape[0])
+            ]
             return Vectors(
                 np.concatenate([one.values for one in each]),
                 np.concatenate([one.usable for one in each]),

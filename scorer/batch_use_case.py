@@ -112,7 +112,7 @@ class ScoreMany:
 
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
         undecided, assessed = part.undecided, part.assessed
-        reasons = await self._explain(undecided, assessed)
+        reasons = self._explain(undecided, assessed)
         skipped = [each.assessment.skipped for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
         await _turn_of_others()
@@ -161,11 +161,11 @@ class ScoreMany:
                 )
                 self._observer.scored(scored, marks, ended_ns=ended_ns)
 
-    async def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
+    def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
         alerts = [index for index, each in enumerate(assessed) if each.alert]
         reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
         if alerts:
-            of_models = await self._explaining.of_models([assessed[index].assessment for index in alerts])
+            of_models = self._explaining.of_models([assessed[index].assessment for index in alerts])
             for index, of_model in zip(alerts, of_models, strict=True):
                 reasons[index] += of_model
             group.marks.explained_ns = self._now_ns()

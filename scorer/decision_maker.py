@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_service.freshness import ConfirmedTimes
 from feature_service.records import ENTITY_INDEX
 from feature_service.stores.layout import StoreLayout
@@ -86,15 +89,18 @@ class DecisionMaker:
             marks,
         )
 
-    def predict(self, group: Group, histories: Sequence[bytes | None] | None) -> Predictions | None:
-        """`histories`: the values under the group's keys, None where they were not read. None where nothing is asked.
+    def predict(
+        self, group: Group, histories: Sequence[bytes | None] | None, unseen: NDArray[np.int64] | None = None
+    ) -> Predictions | None:
+        """`histories`: the values under the group's keys, None where they were not read; `unseen`: of a `BurstRead`.
 
-        What takes long, for the most part without the interpreter lock: may run in a thread, one at a time.
+        None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
+        thread, one at a time.
         """
         if group.serving.decider.is_off:
             group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
             return None
-        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories)
+        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories, unseen)
         group.marks.features_ns = self._clock.monotonic_ns()
         predictions = self._assessor.predict(group.serving, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()

@@ -3,6 +3,7 @@
 ScorerError
 ├── ModelError                LightGBM refused a model text or a call
 ├── PolicyError               a policy file that must not be served; the message names file, place and remedy
+├── SpoolError                a directory that cannot hold a spool; the message says which, and what to do
 └── BundleError               a model bundle that must not be served; the message names file and remedy
     ├── BundleExistsError     a folder to write to that is there already
     ├── BundleMissingError    the folder or one of its files is not there
@@ -24,6 +25,10 @@ class ModelError(ScorerError):
 
 
 class PolicyError(ScorerError):
+    pass
+
+
+class SpoolError(ScorerError):
     pass
 
 

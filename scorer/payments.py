@@ -18,6 +18,17 @@ class Payments:
     transaction_ids: Sequence[str]
     parents: Sequence[TraceContext | None]  # spans that sent them
 
+    @classmethod
+    def joined(cls, parts: Sequence["Payments"]) -> "Payments":
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            [each for part in parts for each in part.transactions],
+            [each for part in parts for each in part.transaction_ids],
+            [each for part in parts for each in part.parents],
+        )
+
     def slices(self, size: int) -> Iterator["Payments"]:
         for first in range(0, len(self.transactions), size):
             end = first + size

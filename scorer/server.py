@@ -27,6 +27,8 @@ from scorer.servicer import SERVICE, ScoringServicer
 from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
+from scorer.spool import open_spool
+from scorer.spooling import Spooling
 from scorer.warm_up import warm_up
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Labels, Metrics, configure_metrics
@@ -48,9 +50,9 @@ async def run(
     kafka: KafkaSettings,
     environment: Mapping[str, str],
 ) -> None:
-    """Serve until cancelled. Waits for Redis and Kafka where they are not there yet.
+    """Serve until cancelled. Waits for Redis where it is not there yet, and without a spool for Kafka.
 
-    Raises: BundleError, PolicyError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
     current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
@@ -70,6 +72,10 @@ async def run(
         )
         store = make_redis_store(store_settings, contract, id_key)
         await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
+        spool = None
+        if settings.spool_dir is not None:
+            opened = open_spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
+            spool = await stack.enter_async_context(Spooling(opened, metrics))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
             Topics(
@@ -82,6 +88,7 @@ async def run(
             drain_s=settings.drain_ms / 1_000,
             metrics=metrics,
             alert_sent=spans.alert_sent,
+            spool=spool,
         )
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         parts = assemble(

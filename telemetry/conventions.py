@@ -17,6 +17,7 @@ SpanName = Literal[
     "score explanation",
     "process transactions",  # one micro-batch: folded, scored, published
     "process labels",
+    "process decisions",
     "fold",  # stages of a micro-batch
     "request scores",
     "send decisions",

@@ -39,6 +39,10 @@ CounterName = Literal[
     "fraud.policy.refusals",
     "fraud.publish.failures",
     "fraud.requests.shed",
+    "fraud.spool.failures",
+    "fraud.spool.recovered",
+    "fraud.spool.segments_set_aside",
+    "fraud.spool.written",
     "fraud.transactions.folded",
     "fraud.transactions.rejected",
 ]
@@ -58,6 +62,8 @@ GaugeName = Literal[
     "fraud.fence.position",
     "fraud.model.loaded",
     "fraud.policy.loaded",
+    "fraud.spool.age",
+    "fraud.spool.size",
     "fraud.watermark.age",
 ]
 
@@ -113,6 +119,10 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.policy.refusals": Metric("{change}", "Times that a changed policy file was refused, and the old one kept."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.spool.failures": Metric("{call}", "Calls of the spool that its disk refused.", ("cause",)),
+    "fraud.spool.recovered": Metric("{record}", "Records of the spool that Kafka acknowledged."),
+    "fraud.spool.segments_set_aside": Metric("{segment}", "Damaged files of the spool, kept for a person to look at."),
+    "fraud.spool.written": Metric("{record}", "Records written to the spool while Kafka was away."),
     "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
     "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
 }
@@ -136,6 +146,8 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
     "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
     "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
+    "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),
+    "fraud.spool.size": Metric("By", "Records in the spool that wait for Kafka."),
     "fraud.watermark.age": Metric(
         "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)
     ),

@@ -1,6 +1,5 @@
 """Answers that are not what was decided, and what is done without where nothing is."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,8 @@ KEY = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
 
 
 @pytest.fixture
-def parts(bundle_path: Path) -> Iterator[Parts]:
-    made = Parts(bundle_path)
-    yield made
-    made.explaining.close()
+def parts(bundle_path: Path) -> Parts:
+    return Parts(bundle_path)
 
 
 def serve_policy(parts: Parts, *listed: str, **changes: Any) -> Decider:

@@ -1,7 +1,6 @@
 """What is served changes between groups of payments, never within one."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,8 @@ from tests.unit.scorer.scoring_parts import Parts, payments_of
 
 
 @pytest.fixture
-def parts(bundle_path: Path) -> Iterator[Parts]:
-    made = Parts(bundle_path)
-    yield made
-    made.explaining.close()
+def parts(bundle_path: Path) -> Parts:
+    return Parts(bundle_path)
 
 
 async def test_a_group_is_decided_by_what_was_served_when_it_was_prepared(parts: Parts, new_bundle: NewBundle) -> None:
