@@ -75,8 +75,7 @@ def assemble(
         )
 
     maker_of_one, maker_of_many = make_maker(), make_maker()
-    explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit)
-    stack.callback(explaining.close)
+    explaining = Explaining(models.decider.rule_words, limit=settings.reason_limit, monotonic_ns=time.monotonic_ns)
     parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
     score_one = ScoreOne(maker_of_one, *parts, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)

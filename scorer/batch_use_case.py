@@ -1,6 +1,6 @@
 """Deciding many payments, in parts, so that other calls get their turn; remembered; published, acknowledged.
 
-Features and models are computed in a thread of their own: that takes longer than all a Score call does.
+Features, models and reasons are computed in a thread of their own: that takes longer than all a Score call does.
 
 The caller tries again, so nothing is skipped here: what cannot be read or stored fails the whole call.
 """
@@ -168,7 +168,9 @@ class ScoreMany:
         alerts = [index for index, each in enumerate(assessed) if each.alert]
         reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
         if alerts:
-            of_models = await self._explaining.of_models([assessed[index].assessment for index in alerts])
+            of_models = await asyncio.get_running_loop().run_in_executor(
+                self._predicting, self._explaining.of_models, [assessed[index].assessment for index in alerts]
+            )
             for index, of_model in zip(alerts, of_models, strict=True):
                 reasons[index] += of_model
             group.marks.explained_ns = self._now_ns()

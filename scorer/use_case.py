@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Protocol, TypeVar
 
 from feature_service.errors import StoreUnavailableError
+from scorer.assessment import Assessment
 from scorer.budget import Budget, Stage
 from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions, read_back
@@ -84,14 +85,12 @@ class ScoreOne:
             skipped.append("features")
 
         reasons: tuple[Reason, ...] = ()
-        late: asyncio.Future[tuple[Reason, ...]] | None = None
+        late = False
         if assessed.alert:
-            explanation = self._explaining.of_model(assessed.assessment)
-            await asyncio.wait({explanation}, timeout=budget.explanation_ms(self._now_ns()) / 1000)
-            if explanation.done():
-                reasons = explanation.result()
+            if self._explaining.least_ms < budget.explanation_ms(self._now_ns()):
+                [reasons] = self._explaining.of_models([assessed.assessment])
             else:
-                late = explanation
+                late = True
                 skipped.append("explanation")
             group.marks.explained_ns = self._now_ns()
         reasons = (*self._explaining.of_rules(assessed.assessment), *reasons)
@@ -108,8 +107,8 @@ class ScoreOne:
         elif (stored := StoredDecision.decode(earlier[0])) is not None:
             return self._replayed(group, stored)
         decision = publication.decision
-        if late is not None:
-            self._later(self._publish_explained(publication, late))
+        if late:
+            self._later(self._publish_explained(publication, assessed.assessment))
         elif not self._publisher.offer(publication):
             skipped.append("publishing")
             decision += additions(skipped=["publishing"])
@@ -149,12 +148,10 @@ class ScoreOne:
         )
         return Answer(stored.decision, replayed=True)
 
-    async def _publish_explained(
-        self, publication: Publication, explanation: asyncio.Future[tuple[Reason, ...]]
-    ) -> None:
-        """With the reasons that were too late for the answer."""
-        reasons = additions(reasons=await explanation)
-        self._publisher.offer(publication._replace(decision=publication.decision + reasons))
+    async def _publish_explained(self, publication: Publication, assessment: Assessment) -> None:
+        """With the reasons that the answer had no time for."""
+        [reasons] = self._explaining.of_models([assessment])
+        self._publisher.offer(publication._replace(decision=publication.decision + additions(reasons=reasons)))
 
     def _later(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -109,7 +109,14 @@ class Outbox:
 class Parts:
     """Everything is switched by its parts' fields."""
 
-    def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        freshness_limit_ms: int = 60_000,
+        explaining_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`explaining_ns`: the clock by which explanations take their time."""
         self.models: Models = serve(load_bundle(bundle))
         self.store = MemoryHistoryStore(LAYOUT)
         self.decisions = DecisionsInMemory()
@@ -132,13 +139,13 @@ class Parts:
             Clock(time.monotonic_ns, lambda: NOW_MS),
             Random(1),
         )
-        self.explaining = Explaining(self.models.decider.rule_words, limit=3)
+        explaining = Explaining(self.models.decider.rule_words, limit=3, monotonic_ns=explaining_ns)
         parts = (
             self.maker,
             self.histories,
             self.decisions,
             self.outbox,
-            self.explaining,
+            explaining,
             Observer(spans, Metrics(Resource({}), [])),
         )
         self.one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)

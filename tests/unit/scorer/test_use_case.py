@@ -1,7 +1,7 @@
 """One payment: what is skipped when time or a part is missing, and that it is decided once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -17,39 +17,18 @@ from numpy.typing import NDArray
 
 from feature_service.stores.fold_batch import plan_fold
 from scorer.errors import ModelError
-from scorer.explaining import Explaining
 from scorer.reasons import Reason
 from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
 from tests.oracle.payments import Payment, log_of
-from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, Parts, payments_of
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, Parts, payments_of
 
 TIGHT_MS = 60.0
 
 
 @pytest.fixture
-def parts(bundle_path: Path) -> Iterator[Parts]:
-    made = Parts(bundle_path)
-    yield made
-    made.explaining.close()
-
-
-@pytest.fixture
-async def slow_reasons(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
-    """Reasons come when the event is set."""
-    release = asyncio.Event()
-    of_model = Explaining.of_model
-
-    def later(self: Explaining, assessment: object) -> asyncio.Future[tuple[Reason, ...]]:
-        async def wait() -> tuple[Reason, ...]:
-            await release.wait()
-            return await of_model(self, assessment)  # type: ignore[arg-type]
-
-        return asyncio.ensure_future(wait())
-
-    monkeypatch.setattr(Explaining, "of_model", later)
-    yield release
-    release.set()
+def parts(bundle_path: Path) -> Parts:
+    return Parts(bundle_path)
 
 
 async def test_with_time_for_everything_nothing_is_skipped(parts: Parts) -> None:
@@ -170,12 +149,15 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
     assert 1 <= len(fraud.reasons) <= 3
 
 
-async def test_late_reasons_are_named_and_published_after_the_answer(parts: Parts, slow_reasons: asyncio.Event) -> None:
-    decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR), allowed_ms=TIGHT_MS)
+async def test_reasons_that_take_too_long_are_named_and_published_after_the_answer(bundle_path: Path) -> None:
+    parts = Parts(bundle_path, explaining_ns=itertools.count(step=2 * int(PLENTY_MS) * 1_000_000).__next__)
+    first, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
+    parts.outbox.published.clear()
+    decision, _ = await parts.score(payments_of("b", amount_minor=FRAUD_MINOR))
     before = list(parts.outbox.decisions)
-    slow_reasons.set()
     await parts.one.close()
 
+    assert first.reasons  # when nobody knew yet
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
     assert not before
@@ -199,7 +181,7 @@ class Mute:
     def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ModelError("mute")
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
         raise ModelError("mute")
 
 
