@@ -41,12 +41,14 @@ class Explainer:
 
         `vectors` is (n, features), `contributions` (n, features + 1) as the model gives them for it.
         """
-        strongest = np.argsort(-contributions[:, :-1], axis=1, kind="stable")[:, :limit]
-        values = np.take_along_axis(vectors, strongest, axis=1)
-        pushes = np.take_along_axis(contributions, strongest, axis=1)
+        strongest = np.argsort(-contributions[:, :-1], axis=1, kind="stable")[:, :limit].tolist()
         return [
-            tuple(self._reason(*each) for each in zip(*row, strict=True) if each[2] > 0)
-            for row in zip(strongest.tolist(), values.tolist(), pushes.tolist(), strict=True)
+            tuple(
+                self._reason(index, vectors.item(row, index), contributions.item(row, index))
+                for index in by_strength
+                if contributions.item(row, index) > 0
+            )
+            for row, by_strength in enumerate(strongest)
         ]
 
     def _reason(self, index: int, value: float, contribution: float) -> Reason:

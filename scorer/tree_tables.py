@@ -26,11 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.compiled import QUAD
-from scorer.tree_text import Tree
+from scorer.tree_text import CATEGORICAL, Tree
 from scorer.tree_walk import CASES, ENTRY, NODE, TREE, Tables
 
-_CATEGORICAL: Final = 1  # bits of LightGBM's decision_type
-_DEFAULT_LEFT: Final = 2
+_DEFAULT_LEFT: Final = 2  # further bits of a split's kind
 _MISSING: Final = 12
 _ZERO_IS_MISSING: Final = 4
 _NAN_IS_MISSING: Final = 8
@@ -108,7 +107,7 @@ def _node(tree: Tree, split: int, parent: int, above: int, words: list[int]) -> 
     """A NODE; bits of categories are added to `words`."""
     kind, threshold = tree.kinds[split], tree.thresholds[split]
     first_word = end_word = 0
-    if kind & _CATEGORICAL:
+    if kind & CATEGORICAL:
         first_word = len(words)
         words += tree.bit_sets[int(threshold)]
         end_word = len(words)

@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from scorer.errors import ModelError
+
+CATEGORICAL: Final = 1  # the bit of a split's kind that says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ def parse_trees(text: str) -> list[Tree]:
     trees = []
     start = len(header) + 2
     for index, size in enumerate(sizes[0].split()):
-        end = start + int(size)
         try:
+            end = start + int(size)
             trees.append(_tree(index, text[start:end]))
         except (KeyError, ValueError) as error:
             raise ModelError(f"tree {index} of the model text: {error}") from error
@@ -81,6 +84,9 @@ def _check(tree: Tree) -> None:
         raise ValueError("its lines are not of one length")
     if sorted(tree.left + tree.right) != [*range(-splits - 1, 0), *range(1, splits)]:
         raise ValueError("its splits and leaves are not the children of one split each")
+    chosen = [threshold for threshold, kind in zip(tree.thresholds, tree.kinds, strict=True) if kind & CATEGORICAL]
+    if not all(0 <= choice < len(tree.bit_sets) for choice in chosen):
+        raise ValueError("a split of categories has no bits in cat_threshold")
     if min(tree.counts + tree.leaf_counts) < 1:
         raise ValueError("a branch without training rows has no SHAP values: train with min_data_in_leaf >= 1")
 

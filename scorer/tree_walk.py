@@ -25,7 +25,7 @@ NODE: Final = np.dtype(
         ("end_word", np.int32),  # 0 for a split of values
         ("zero_left", np.uint8),  # where 0 goes
         ("nan_left", np.uint8),
-        ("unused", np.uint16),
+        ("padding", np.uint16),
     ]
 )
 TREE: Final = np.dtype(
