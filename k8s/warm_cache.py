@@ -24,6 +24,8 @@ from feature_service.settings import StoreSettings, make_online_features, store_
 from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
 from feature_service.stores.resp import encode_fold
+from scorer.tree_tables import make_tables
+from scorer.tree_walk import walk_trees
 from stream_processor.fold_input import DecodeLabels, DecodeTransactions
 
 EVENT_TIME_MS = 1_700_000_000_000
@@ -84,6 +86,7 @@ def warm(id_hash_key_file: Path) -> None:
         keys = features.keys(row)
         features.vectors(row, keys, [history] * len(keys.keys))
     compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
+    walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from rich.console import Console
 from fraudctl.cluster.errors import ClusterError
 from loadtests import (
     measure_end_to_end,
+    measure_explanation,
     measure_fold,
     measure_kernel,
     measure_memory,
@@ -37,6 +38,7 @@ from loadtests.report import Report, print_report
 # In this order: what needs no server first.
 MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
     "kernel": measure_kernel.measure,
+    "explanation": measure_explanation.measure,
     "offline": measure_offline.measure,
     "memory": measure_memory.measure,
     "fold": measure_fold.measure,

@@ -23,7 +23,7 @@ def batch(*payments: Transaction) -> ScoreBatchRequest:
 def under_another_id(payment: Transaction) -> Transaction:
     copy = Transaction()
     copy.CopyFrom(payment)
-    copy.transaction_id = secrets.token_hex(8)
+    copy.transaction_id = secrets.token_hex(6)
     return copy
 
 

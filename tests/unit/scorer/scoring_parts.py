@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -138,7 +138,14 @@ class Outbox:
 class Parts:
     """Everything is switched by its parts' fields."""
 
-    def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        freshness_limit_ms: int = 60_000,
+        explaining_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`explaining_ns`: the clock by which explanations take their time."""
         self.current = CurrentServing(serve(load_bundle(bundle)))
         self.models = self.current.serving.models
         self.store = MemoryHistoryStore(LAYOUT)
@@ -165,7 +172,7 @@ class Parts:
                 Random(1),
             )
 
-        self.explaining = Explaining(limit=3)
+        self.explaining = Explaining(limit=3, monotonic_ns=explaining_ns)
         parts = (
             self.decisions,
             self.outbox,
