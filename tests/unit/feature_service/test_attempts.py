@@ -1,7 +1,7 @@
 """What payments see of the attempts before them, against the plain rule: all that stands before their own."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_service.attempts import attempts_of, with_attempts
@@ -40,6 +40,7 @@ def named(key: bytes, payment: Payment) -> str | None:
     return ENTITIES[keys.places[0].tolist().index(keys.keys.index(key))]
 
 
+@settings(derandomize=True, deadline=None, max_examples=200)
 @given(
     stored=st.lists(PAYMENTS, max_size=4), earlier=st.lists(PAYMENTS, max_size=4), asked=st.lists(PAYMENTS, max_size=6)
 )
