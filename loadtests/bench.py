@@ -19,6 +19,7 @@ from rich.console import Console
 
 from fraudctl.cluster.errors import ClusterError
 from loadtests import (
+    measure_attempts,
     measure_end_to_end,
     measure_explanation,
     measure_fold,
@@ -45,6 +46,7 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
     "scaling": measure_scaling.measure,
     "visibility": measure_visibility.measure,
     "end-to-end": measure_end_to_end.measure,
+    "attempts": measure_attempts.measure,
     "score": measure_score.measure,
     "score-batch": measure_score_batch.measure,
 }
