@@ -12,10 +12,13 @@ FeatureError
 ├── StoreUnavailableError    no answer, so that it is not known what was applied, or none can be given now: ask again
 │
 │   beside the one module that raises them:
+├── CallersFileError         `callers.callers_file`: callers that cannot be told apart, or a file that cannot be read
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
 ├── RateTableError           `money`: a currency table that cannot be used
 ├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one
-└── ServerError              `grpc_server`: settings a server cannot start with
+├── ServerError              `grpc_server`: settings a server cannot start with
+│   └── ExposedTokensError   tokens that would travel in plain text
+└── TlsError                 `tls`: files that are no certificate, key or authorities
 """
 
 

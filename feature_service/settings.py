@@ -1,6 +1,5 @@
 """Settings of the history store, shared by all who read or write it, and of the FeatureService's server."""
 
-from pathlib import Path
 from typing import Final
 
 from pydantic import Field
@@ -63,13 +62,6 @@ class FeatureServiceSettings(BaseSettings):
     )
     feature_service_drain_ms: int = Field(
         5_000, ge=0, description="How long calls in flight may take to finish after SIGTERM, ms."
-    )
-    tls_certificate_file: Path | None = Field(
-        None, description="PEM certificate chain of the gRPC servers; without it they speak plain text."
-    )
-    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
-    tls_client_ca_file: Path | None = Field(
-        None, description="PEM authorities that clients' certificates must come from; without it any client may call."
     )
     log_level: Level = Field("info", description="Least severe level logged.")
 

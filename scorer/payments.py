@@ -17,6 +17,7 @@ class Payments:
     transactions: Sequence[bytes]  # as received
     transaction_ids: Sequence[str]
     parents: Sequence[TraceContext | None]  # spans that sent them
+    callers: Sequence[str]  # names of who asked; empty where callers are not told apart
 
     def slices(self, size: int) -> Iterator["Payments"]:
         for first in range(0, len(self.transactions), size):
@@ -26,6 +27,7 @@ class Payments:
                 self.transactions[first:end],
                 self.transaction_ids[first:end],
                 self.parents[first:end],
+                self.callers[first:end],
             )
 
 

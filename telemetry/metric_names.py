@@ -10,7 +10,9 @@ from typing import Final, Literal
 Label = Literal[
     "action",  # APPROVE, CHALLENGE, REVIEW, DECLINE
     "caller",  # rpc, stream
+    "caller_name",  # of the callers file; empty where nobody known called
     "cause",
+    "method",  # /service/method
     "model_name",
     "model_version",
     "partition",
@@ -22,6 +24,8 @@ Label = Literal[
 
 CounterName = Literal[
     "fraud.alerts.published",
+    "fraud.calls.admitted",
+    "fraud.calls.refused",
     "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
@@ -83,6 +87,12 @@ _COUNT: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 
 
 COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.published": Metric("{alert}", "Alerts that Kafka acknowledged.", ("action",)),
+    "fraud.calls.admitted": Metric("{call}", "Calls of known callers let in.", ("caller_name", "method")),
+    "fraud.calls.refused": Metric(
+        "{call}",
+        "Calls refused for who made them: unknown, without permission, too many, too large.",
+        ("caller_name", "method", "cause"),
+    ),
     "fraud.compaction.failures": Metric(
         "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)
     ),
