@@ -13,6 +13,7 @@ FeatureError
 │
 │   beside the one module that raises them:
 ├── CallersFileError         `callers.callers_file`: callers that cannot be told apart, or a file that cannot be read
+├── ClientIdentityError      `client_identity`: a token, certificate or key that a caller cannot show
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
 ├── RateTableError           `money`: a currency table that cannot be used
 ├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one

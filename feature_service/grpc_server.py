@@ -9,7 +9,6 @@ import signal
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address
 from typing import Final
 
 import grpc
@@ -19,6 +18,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
+from feature_service.loopback import is_loopback
 from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsFiles, tls_files
 from telemetry.metrics import Metrics
@@ -79,7 +79,7 @@ class GrpcServer:
             methods = {f"/{service}/{method}": permission for method, permission in permissions.items()}
             methods[_REFLECTION] = "administer"
             handlers = tuple(guard.protect(each, methods) for each in handlers)
-        elif tls is None and not _is_loopback(bind):
+        elif tls is None and not is_loopback(bind):
             log.warning("anybody who reaches this port may call everything, in plain text", bind=bind)
         self._server.add_generic_rpc_handlers(handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -133,19 +133,10 @@ def _check_recognisable(known: KnownCallers, *, tls: TlsFiles | None, bind: str)
     """Raises: ServerError where callers could not be told by what the callers file gives."""
     if known.use_certificates and (tls is None or tls.client_ca is None):
         raise ServerError("callers with `certificates` need FRAUD_TLS_CLIENT_CA_FILE: without it nobody shows one")
-    if known.use_tokens and tls is None and not _is_loopback(bind):
+    if known.use_tokens and tls is None and not is_loopback(bind):
         raise ExposedTokensError(
             f"callers with tokens need FRAUD_TLS_CERTIFICATE_FILE: at {bind} their tokens would travel in plain text"
         )
-
-
-def _is_loopback(bind: str) -> bool:
-    """Whether only this machine reaches it; a name other than `localhost` may stand for anything."""
-    host = bind.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or bind.startswith("unix:")
 
 
 async def run_until_told(service: Coroutine[None, None, None]) -> None:

@@ -1,8 +1,9 @@
 """Settings of the history store, shared by all who read or write it, and of the FeatureService's server."""
 
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_service.catalogue.definitions import EXACT_MEMBERS, HORIZON_MS
@@ -13,6 +14,7 @@ from feature_service.money import currency_exponents
 from feature_service.online import OnlineFeatures
 from feature_service.plan import Plan
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
+from feature_service.stores.redis_masters import RedisMasters, redis_masters
 from feature_service.stores.redis_store import RedisHistoryStore
 from telemetry.logs import Level
 
@@ -26,11 +28,11 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
 
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0",
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis with the entity histories: redis://user:password@host:port/0 is one master, "
         "redis+cluster://user:password@host:port,host:port a Redis Cluster, named by one or more of its nodes; "
-        "rediss:// and rediss+cluster:// for TLS.",
+        "rediss:// and rediss+cluster:// for TLS, with ?ssl_ca_certs=FILE for an authority of your own.",
     )
     shard_count: int = Field(
         64, ge=1, le=4_096, description="Virtual shards of the histories. Another count needs another generation."
@@ -74,13 +76,18 @@ def make_redis_store(store: StoreSettings, contract: ContractSettings, id_key: I
     """Not connected yet: an async context manager. Raises StoreError for settings that contradict each other."""
     _slack_ms(contract)
     return RedisHistoryStore(
-        store.redis_url,
+        store.redis_url.get_secret_value(),
         store_layout(store, id_key),
         retention_ms=contract.retention_ms,
         history_ttl_s=store.history_ttl_days * _DAY_S,
         history_cap=store.history_cap,
         timeout_ms=store.redis_timeout_ms,
     )
+
+
+def make_redis_masters(store: StoreSettings) -> AbstractAsyncContextManager[RedisMasters]:
+    """Plain clients, for what is done by hand. Entering raises StoreError, StoreUnavailableError."""
+    return redis_masters(store.redis_url.get_secret_value(), timeout_ms=store.redis_timeout_ms)
 
 
 def make_online_features(plan: Plan, layout: StoreLayout, contract: ContractSettings) -> OnlineFeatures:
