@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
+from feature_service.listener import LOOK_S, Listener
 from feature_service.loopback import is_loopback
 from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsFiles, tls_files
@@ -57,22 +58,9 @@ class GrpcServer:
 
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
-        self._service = service
-        self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_connection_age_ms", 1_000 * max_connection_age_s),
-                ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
-                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-            ]
-        )
-        self._servers = [self._server]
         tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
-        self._guard: Guard | None = None
         handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service))
+        self._guard: Guard | None = None
         if settings.callers_file is not None:
             check = partial(_check_recognisable, tls=tls, bind=bind)
             guard = self._guard = Guard(settings.callers_file, metrics, check=check)
@@ -81,15 +69,35 @@ class GrpcServer:
             handlers = tuple(guard.protect(each, methods) for each in handlers)
         elif tls is None and not is_loopback(bind):
             log.warning("anybody who reaches this port may call everything, in plain text", bind=bind)
-        self._server.add_generic_rpc_handlers(handlers)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self.port = _listen(self._server, bind, None if tls is None else tls.credentials())
-        self.health_port = self.port
+        self._service = service
+        self._health = health.aio.HealthServicer()
+        options = [
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_connection_age_ms", 1_000 * max_connection_age_s),
+            ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+        ]
+
+        def make(*served: grpc.GenericRpcHandler) -> grpc.aio.Server:
+            server = grpc.aio.server(options=options)
+            server.add_generic_rpc_handlers(served)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            return server
+
+        self._listeners = [Listener(bind, partial(make, *handlers), tls)]
         if settings.health_bind is not None:
-            probed = grpc.aio.server()
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, probed)
-            self.health_port = _listen(probed, settings.health_bind, None)
-            self._servers.append(probed)
+            self._listeners.append(Listener(settings.health_bind, make, None))
+
+    @property
+    def port(self) -> int:
+        return self._listeners[0].port
+
+    @property
+    def health_port(self) -> int:
+        """Where probes get health in plain text; the same as `port` where that is all there is."""
+        return self._listeners[-1].port
 
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
@@ -97,14 +105,16 @@ class GrpcServer:
         try:
             for name in ("", self._service):
                 await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-            for server in self._servers:
-                await server.start()
+            for listener in self._listeners:
+                await listener.start()
             # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.
-            await asyncio.get_running_loop().create_future()
+            while True:
+                await asyncio.sleep(LOOK_S)
+                for listener in self._listeners:
+                    await listener.mend()
         finally:
             await self._health.enter_graceful_shutdown()
-            for server in self._servers:
-                await server.stop(drain_s)
+            await asyncio.gather(*(listener.stop(drain_s) for listener in self._listeners))
             if watching is not None:
                 watching.cancel()
                 await asyncio.wait({watching})
@@ -118,15 +128,6 @@ def _reflection(service: str) -> grpc.GenericRpcHandler:
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
     return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})
-
-
-def _listen(server: grpc.aio.Server, bind: str, credentials: grpc.ServerCredentials | None) -> int:
-    try:
-        if credentials is None:
-            return server.add_insecure_port(bind)
-        return server.add_secure_port(bind, credentials)
-    except RuntimeError as error:
-        raise ServerError(f"{bind} cannot be listened on: {error}") from error
 
 
 def _check_recognisable(known: KnownCallers, *, tls: TlsFiles | None, bind: str) -> None:

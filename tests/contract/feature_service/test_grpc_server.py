@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from feature_service.grpc_server import ExposedTokensError, ServerError
+from feature_service.listener import ListenError
 from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsError
 from tests.echo_server import SERVICE, client, echo, health, make_server, serving, tls_settings
@@ -177,7 +178,7 @@ async def test_tls_files_that_do_not_do_are_named(
 
 
 async def test_an_address_that_cannot_be_had_is_named() -> None:
-    with pytest.raises(ServerError, match=r"203\.0\.113\.1"):
+    with pytest.raises(ListenError, match=r"203\.0\.113\.1"):
         make_server("203.0.113.1:1", ServerSettings())
 
 
