@@ -40,8 +40,8 @@ class Listener:
 
     async def mend(self) -> None:
         """To be called every `LOOK_S`."""
-        core: Any = self._server._server  # noqa: SLF001 - nothing public tells before all calls have ended
-        if core.is_running():
+        server: Any = self._server
+        if server._server.is_running():  # noqa: SLF001 - nothing public tells before all calls have ended
             return
         log.error("gRPC broke and listens anew", bind=self._bind)
         self._leave(self._server)

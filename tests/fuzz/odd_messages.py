@@ -1,5 +1,6 @@
 """Messages that are well-formed and yet odd: values from the edges of their types, by the messages' own descriptors."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -69,7 +70,8 @@ _BITS: Final = {
 def make_odd(random: Random, message: Message, *, changes: int) -> None:
     """Change so many of its fields, or of those of messages within it."""
     for _ in range(changes):
-        field = random.choice(message.DESCRIPTOR.fields)
+        fields: Sequence[FieldDescriptor] = message.DESCRIPTOR.fields
+        field = random.choice(fields)
         if random.random() < 0.15:
             message.ClearField(field.name)
         elif field.message_type is not None:
