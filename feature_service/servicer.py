@@ -22,6 +22,9 @@ from feature_service.rejections import explain
 SERVICE: Final = features_pb2.DESCRIPTOR.services_by_name["FeatureService"].full_name
 PERMISSIONS: Final[Mapping[str, Permission]] = {"GetFeatures": "read_features", "DescribeCatalogue": "read_features"}
 
+# Messages name what was asked for, and a client takes no more than 8 kB of them.
+_DETAIL_CHARACTERS: Final = 500
+
 
 class Context(Protocol):
     """What is used of grpc.aio.ServicerContext."""
@@ -59,7 +62,7 @@ class FeatureServicer:
         try:
             found = await self._find(_parse(request))
         except (_RequestError, CatalogueError, TokenError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:_DETAIL_CHARACTERS])
         except HorizonError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except StoreUnavailableError as error:

@@ -1,6 +1,5 @@
 """Messages that are well-formed and yet odd: values from the edges of their types, by the messages' own descriptors."""
 
-from collections.abc import Sequence
 from random import Random
 from typing import Any, Final
 
@@ -70,8 +69,8 @@ _BITS: Final = {
 def make_odd(random: Random, message: Message, *, changes: int) -> None:
     """Change so many of its fields, or of those of messages within it."""
     for _ in range(changes):
-        fields: Sequence[FieldDescriptor] = message.DESCRIPTOR.fields
-        field = random.choice(fields)
+        fields: Any = message.DESCRIPTOR.fields
+        field: FieldDescriptor = random.choice(fields)
         if random.random() < 0.15:
             message.ClearField(field.name)
         elif field.message_type is not None:

@@ -43,6 +43,16 @@ def test_it_says_who_is_recognised_by_what_and_may_do_what() -> None:
     assert known.of_token(b"token") is payments
 
 
+def test_the_example_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[4] / "docs" / "security.md").read_text()
+    example = page.partition("```toml\n")[2].partition("```")[0]
+
+    known = parse_callers(example.encode(), PATH)
+
+    assert [caller.name for caller in known.callers] == ["terminal-payments", "stream-processor"]
+    assert known.of_token(b"example") is known.callers[0]
+
+
 def entry(**fields: str) -> str:
     given = {"name": '"a"', "certificates": '["a"]', "permissions": '["score"]', **fields}
     return "[[callers]]\n" + "".join(f"{key} = {value}\n" for key, value in given.items() if value)
