@@ -10,7 +10,9 @@ from typing import Final, Literal
 Label = Literal[
     "action",  # APPROVE, CHALLENGE, REVIEW, DECLINE
     "caller",  # rpc, stream
+    "caller_name",  # of the callers file; empty where nobody known called
     "cause",
+    "method",  # /service/method
     "model_name",
     "model_version",
     "override",  # OBSERVE_ONLY, KILL_SWITCH, CONTROL_GROUP
@@ -25,6 +27,8 @@ Label = Literal[
 CounterName = Literal[
     "fraud.alerts.published",
     "fraud.alerts.suppressed",
+    "fraud.calls.admitted",
+    "fraud.calls.refused",
     "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
@@ -98,6 +102,12 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.published": Metric("{alert}", "Alerts that Kafka acknowledged.", ("action",)),
     "fraud.alerts.suppressed": Metric(
         "{alert}", "Decisions that raised no alert because there were enough: of the card, or of the day.", ("cause",)
+    ),
+    "fraud.calls.admitted": Metric("{call}", "Calls of known callers let in.", ("caller_name", "method")),
+    "fraud.calls.refused": Metric(
+        "{call}",
+        "Calls refused for who made them: unknown, without permission, too many, too large.",
+        ("caller_name", "method", "cause"),
     ),
     "fraud.compaction.failures": Metric(
         "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)

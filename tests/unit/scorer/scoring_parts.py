@@ -211,4 +211,4 @@ def payments_of(*ids: str, amount_minor: int = GENUINE_MINOR) -> Payments:
     rows["amount_minor"] = amount_minor
     rows["kind"] = Kind.AUTHORISATION
     messages = [Transaction(transaction_id=each, amount_minor=amount_minor).SerializeToString() for each in ids]
-    return Payments(rows, messages, list(ids), [None] * len(ids))
+    return Payments(rows, messages, list(ids), [None] * len(ids), [""] * len(ids))
