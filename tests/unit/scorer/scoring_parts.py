@@ -43,7 +43,7 @@ from telemetry.spans import SpanEmitter
 LAYOUT = StoreLayout(shard_count=4, key_fingerprint="0a1b2c3d")
 SHARES = StageShares(features=0.5, explanation=0.8, idempotency=0.9)
 NOW_MS = 1_700_000_000_000
-PLENTY_MS = 10_000.0
+PLENTY_MS = 120_000.0  # code may have to be compiled first
 # The small model takes large amounts for frauds, and its policy lets small ones pass.
 GENUINE_MINOR = 0
 FRAUD_MINOR = 100_000
