@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from fraud.v1.decision_pb2 import ORIGIN_CALL, ORIGIN_STREAM, Origin
+
 from feature_service.contract_settings import ContractSettings
 from feature_service.freshness import ConfirmedTimes, watch_freshness
 from feature_service.settings import make_online_features
+from feature_service.stores.attempts import RedisAttempts
 from feature_service.stores.redis_store import RedisHistoryStore
 from scorer.alert_counts import RedisAlertCounts
 from scorer.alert_limiter import AlertLimiter
@@ -63,14 +66,14 @@ def assemble(
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
 
-    def make_maker() -> DecisionMaker:
+    def make_maker(origin: Origin.ValueType) -> DecisionMaker:
         return DecisionMaker(
             current,
             Assessor(
                 lambda plan: make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
-            DecisionWriter(instance=settings.instance),
+            DecisionWriter(instance=settings.instance, origin=origin),
             spans,
             times,
             store.layout,
@@ -78,16 +81,16 @@ def assemble(
             random,
         )
 
-    maker_of_one, maker_of_many = make_maker(), make_maker()
-    explaining = Explaining(limit=settings.reason_limit)
+    maker_of_one, maker_of_many = make_maker(ORIGIN_CALL), make_maker(ORIGIN_STREAM)
+    explaining = Explaining(limit=settings.reason_limit, monotonic_ns=time.monotonic_ns)
     limiter = AlertLimiter(
         publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
     )
     stack.push_async_callback(limiter.close)
-    parts = (store, decisions, limiter, explaining, Observer(spans, metrics), shadowing)
+    parts = (decisions, limiter, explaining, Observer(spans, metrics), shadowing)
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
-    score_one = ScoreOne(maker_of_one, *parts, waits, monotonic_ns=time.monotonic_ns)
+    score_one = ScoreOne(maker_of_one, RedisAttempts(store.servers), *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
-    score_many = ScoreMany(maker_of_many, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
+    score_many = ScoreMany(maker_of_many, store, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
     stack.callback(score_many.close)
     return Parts(maker_of_one, maker_of_many, explaining, score_one, score_many)

@@ -52,6 +52,11 @@ class Assessment(NamedTuple):
         return self.answer.action
 
     @property
+    def is_degraded(self) -> bool:
+        """Less was to be had than was asked for. Where people have switched everything off, nothing was."""
+        return self.tier is not Tier.FULL and self.answer.override is not Override.KILL_SWITCH
+
+    @property
     def skipped(self) -> tuple[Stage, ...]:
         if self.answer.override is Override.KILL_SWITCH:
             return ("features", "model")
@@ -115,21 +120,31 @@ class Assessor:
         return _no_keys(rows.shape[0]) if serving.decider.is_off else self._features_by(serving.plan).keys(rows)
 
     def vectors(
-        self, plan: Plan, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None
+        self,
+        plan: Plan,
+        rows: NDArray[np.void],
+        keys: KeySet,
+        histories: Sequence[bytes | None] | None,
+        unseen: NDArray[np.int64] | None = None,
     ) -> Vectors:
-        """Features of (n,) DECODED rows; without histories those of the request alone."""
+        """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
         features = self._features_by(plan)
         if histories is None:
             of_request = features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
-            found = features.vectors(rows, keys, histories)
+            found = features.vectors(rows, keys, histories, unseen)
         except HistoryFormatError as error:
             if rows.shape[0] == 1:
                 log.error("a history cannot be read", error=str(error))
                 return self.vectors(plan, rows, keys, None)
             # One by one, so that only the payments of that entity go without.
-            each = [self.vectors(plan, rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
+            each = [
+                self.vectors(
+                    plan, rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
+                )
+                for i in range(rows.shape[0])
+            ]
             return Vectors(
                 np.concatenate([one.values for one in each]),
                 np.concatenate([one.usable for one in each]),

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_service.freshness import ConfirmedTimes
 from feature_service.records import ENTITY_INDEX
 from feature_service.stores.layout import StoreLayout
@@ -15,7 +18,6 @@ from scorer.frames import whole_decision
 from scorer.group import Group
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
-from scorer.policy import Tier
 from scorer.publication import AlertToSend, Publication
 from scorer.reasons import Reason
 from scorer.serving import CurrentServing
@@ -87,16 +89,19 @@ class DecisionMaker:
             marks,
         )
 
-    def predict(self, group: Group, histories: Sequence[bytes | None] | None) -> list[Predictions] | None:
-        """`histories`: the values under the group's keys, None where they were not read. None where nothing is asked.
+    def predict(
+        self, group: Group, histories: Sequence[bytes | None] | None, unseen: NDArray[np.int64] | None = None
+    ) -> list[Predictions] | None:
+        """`histories`: the values under the group's keys, None where they were not read; `unseen`: of a `BurstRead`.
 
-        What takes long, for the most part without the interpreter lock: may run in a thread, one at a time.
+        None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
+        thread, one at a time.
         """
         if group.serving.decider.is_off:
             group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
             return None
         rows = group.payments.rows
-        vectors = self._assessor.vectors(group.serving.plan, rows, group.keys, histories)
+        vectors = self._assessor.vectors(group.serving.plan, rows, group.keys, histories, unseen)
         group.marks.features_ns = self._clock.monotonic_ns()
         predictions = self._assessor.predict(group.serving, rows, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
@@ -150,7 +155,7 @@ class DecisionMaker:
                 skipped=skipped[index],
             )
             decision = whole_decision(brief, assessment.vector.tobytes(), transaction)
-            kept = self._spans.keeps(context, degraded=assessment.tier is not Tier.FULL, alert=each.alert)
+            kept = self._spans.keeps(context, degraded=assessment.is_degraded, alert=each.alert)
             header = context if kept is None else context.kept()  # so that those downstream keep theirs
             stored = StoredDecision(payload_hash, decision, each.alert)
             publication = Publication(
@@ -204,6 +209,7 @@ class DecisionMaker:
             skipped,
             decided.kept_because,
             deadline_missed,
+            group.payments.callers[index],
         )
 
 

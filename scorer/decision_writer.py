@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import Decision, Origin
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
 from scorer.assessment import Assessment
@@ -29,8 +29,9 @@ class StageTimes:
 class DecisionWriter:
     """Not for concurrent use by threads: it fills the same message again and again."""
 
-    def __init__(self, *, instance: str) -> None:
+    def __init__(self, *, instance: str, origin: Origin.ValueType) -> None:
         self._instance = instance
+        self._origin = origin
         self._serving: Serving | None = None  # that the messages below are of
         self._messages: dict[int, Decision] = {}  # by id of the model
 
@@ -87,7 +88,9 @@ class DecisionWriter:
         return brief
 
     def _message(self, serving: Serving, model: ServedModel | None, variant: Variant) -> Decision:
-        message = Decision(policy_version=serving.decider.policy_version, scorer_instance=self._instance)
+        message = Decision(
+            policy_version=serving.decider.policy_version, scorer_instance=self._instance, origin=self._origin
+        )
         if model is not None:
             message.variant = variant  # type: ignore[assignment]  # the values are fraud.v1.Variant's
             message.model_name = model.model_name

@@ -20,8 +20,8 @@ class _NoModel:
     def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.full(len(vectors), nan)
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:  # noqa: ARG002
-        return ()
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:  # noqa: ARG002
+        return [()] * len(vectors)
 
 
 NO_MODEL: Final = _NoModel()

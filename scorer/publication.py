@@ -10,7 +10,7 @@ from fraud.v1.decision_pb2 import Alert, Decision
 from scorer import frames
 from scorer.policy import Action
 from scorer.policy.alert_limits import AlertLimits
-from telemetry.kafka_headers import Header, event_headers
+from telemetry.kafka_headers import Header, event_headers, read_trace_context
 from telemetry.trace_context import TraceContext
 
 SCHEMA_VERSION: Final = 1
@@ -46,6 +46,13 @@ class Publication(NamedTuple):
     context: TraceContext  # of the score's span
 
 
+class SentAlert(NamedTuple):
+    """What is told of an alert once it is acknowledged."""
+
+    policy_action: Action
+    context: TraceContext  # of the score's span
+
+
 class Record(NamedTuple):
     topic: str
     key: bytes
@@ -66,6 +73,14 @@ def records_of(publication: Publication, topics: Topics) -> Iterator[Record]:
     yield Record(topics.decisions, key, decision, _headers(_DECISION, publication.context))
     if publication.alert is not None:
         yield Record(topics.alerts, key, frames.alert(key, decision), _headers(_ALERT, publication.context))
+
+
+def alert_of(record: Record) -> SentAlert | None:
+    """What the record of an alert tells; None where nobody could have traced it."""
+    context = read_trace_context(record.headers)
+    if context is None:
+        return None
+    return SentAlert(Action(Alert.FromString(record.value).decision.policy_action), context)
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -14,8 +14,9 @@ from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreUnavailableError
-from feature_service.grpc_server import GrpcServer, TlsFiles
+from feature_service.grpc_server import GrpcServer
 from feature_service.money import RateTable
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
 from scorer.change_records import ChangeRecords
@@ -28,11 +29,13 @@ from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
-from scorer.servicer import SERVICE, ScoringServicer
+from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
 from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
 from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
+from scorer.spool import open_spool
+from scorer.spooling import Spooling
 from scorer.warm_up import warm_up
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import configure_metrics
@@ -49,14 +52,15 @@ log = structlog.get_logger(__name__)
 
 async def run(
     settings: ScorerSettings,
+    server_settings: ServerSettings,
     store_settings: StoreSettings,
     contract: ContractSettings,
     kafka: KafkaSettings,
     environment: Mapping[str, str],
 ) -> None:
-    """Serve until cancelled. Waits for Redis and Kafka where they are not there yet.
+    """Serve until cancelled. Waits for Redis where it is not there yet, and without a spool for Kafka.
 
-    Raises: BundleError, PolicyError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
     id_key = contract.read_id_key()
     deployment = deployed_policy(settings, id_key)
@@ -81,6 +85,10 @@ async def run(
         )
         store = make_redis_store(store_settings, contract, id_key)
         await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
+        spool = None
+        if settings.spool_dir is not None:
+            opened = open_spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
+            spool = await stack.enter_async_context(Spooling(opened, metrics))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
             Topics(
@@ -93,6 +101,7 @@ async def run(
             drain_s=settings.drain_ms / 1_000,
             metrics=metrics,
             alert_sent=spans.alert_sent,
+            spool=spool,
         )
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         shadowing = Shadowing(publisher, metrics, topic=settings.shadow_scores_topic, queue_limit=settings.shadow_queue)
@@ -134,8 +143,10 @@ async def run(
         server = GrpcServer(
             SERVICE,
             servicer.handler(),
+            PERMISSIONS,
             bind=settings.scorer_bind,
-            tls=TlsFiles(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file),
+            settings=server_settings,
+            metrics=metrics,
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
         )

@@ -74,7 +74,10 @@ class ScorerSettings(BaseSettings):
         10_000, ge=0, description="How long after SIGTERM calls and publications may take to finish, ms."
     )
 
-    decisions_topic: str = Field("decisions", description="Topic of fraud.v1.Decision, keyed by transaction_id.")
+    decisions_topic: str = Field(
+        "decisions",
+        description="Topic of fraud.v1.Decision, keyed by transaction_id; those that calls asked for are folded too.",
+    )
     alerts_topic: str = Field("alerts", description="Topic of fraud.v1.Alert, keyed by transaction_id.")
     audit_topic: str = Field("audit", description="Topic of fraud.v1.Change: what changed how payments are decided.")
     shadow_scores_topic: str = Field(
@@ -86,16 +89,20 @@ class ScorerSettings(BaseSettings):
     publish_queue: int = Field(
         20_000,
         ge=1,
-        description="Decisions of Score that may wait for Kafka; beyond it answers name `publishing` as skipped.",
+        description="Decisions of Score that may wait in memory for Kafka, or for a spool's disk; beyond it answers "
+        "name `publishing` as skipped.",
+    )
+    spool_dir: Path | None = Field(
+        None,
+        description="Folder on a disk of its own machine where publications wait while Kafka is away; scorers may "
+        "share it. Without it they wait in memory, and the scorer serves only once Kafka has been there.",
+    )
+    spool_bytes: int = Field(
+        1_073_741_824,
+        gt=0,
+        description="Most bytes that a process keeps there; beyond it answers name `publishing` as skipped.",
     )
 
-    tls_certificate_file: Path | None = Field(
-        None, description="PEM certificate chain of the gRPC servers; without it they speak plain text."
-    )
-    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
-    tls_client_ca_file: Path | None = Field(
-        None, description="PEM authorities that clients' certificates must come from; without it any client may call."
-    )
     sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
     log_level: Level = Field("info", description="Least severe level logged.")
 

@@ -10,7 +10,7 @@ from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.payments import Marks
 from scorer.policy import Override
-from scorer.publication import Delivery, Publication
+from scorer.publication import Delivery
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
 from telemetry.keep import KeepPolicy, KeepReason
 from telemetry.spans import SpanEmitter, unix_offset_ns
@@ -33,6 +33,7 @@ class Scored:
     skipped: Sequence[Stage]
     kept_because: KeepReason | None
     deadline_missed: bool
+    caller: str  # empty where callers are not told apart
 
 
 class ScoreSpans:
@@ -73,6 +74,8 @@ class ScoreSpans:
             attributes["fraud.features.freshness_ms"] = scored.freshness_ms
         if scored.reason_codes:
             attributes["fraud.reason_codes"] = scored.reason_codes
+        if scored.caller:
+            attributes["fraud.caller"] = scored.caller
         if scored.skipped:
             attributes["fraud.skipped_stages"] = scored.skipped
         offset_ns = unix_offset_ns()
@@ -123,15 +126,15 @@ class ScoreSpans:
             kind=SpanKind.SERVER,
         )
 
-    def alert_sent(self, publication: Publication, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
+    def alert_sent(self, score: TraceContext, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
         """The alert's way to Kafka, from monotonic times; leads from the trace to the record."""
         if not self._emitter.enabled:
             return
         offset_ns = unix_offset_ns()
         self._emitter.emit(
             "send alerts",
-            context=publication.context.child(self._random),
-            parent=publication.context,
+            context=score.child(self._random),
+            parent=score,
             start_ns=started_ns + offset_ns,
             end_ns=ended_ns + offset_ns,
             attributes={

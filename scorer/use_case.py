@@ -6,18 +6,26 @@ that would overrun a call's part of its budget is skipped and named in its answe
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_service.errors import StoreUnavailableError
+from feature_service.online import KeySet
+from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions
 from scorer.errors import ScorerError
-from scorer.explaining import Explaining
+from scorer.explaining import Explaining, is_explained
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
+from scorer.policy import Action
 from scorer.publication import Publication
 from scorer.shadow import ToShadow, to_shadow
 from scorer.store_waits import StoreWaits
@@ -35,6 +43,21 @@ class PayloadDiffersError(ScorerError):
 class Reader(Protocol):
     def read(self, keys: Sequence[bytes]) -> Awaitable[list[bytes | None]]:
         """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
+        ...
+
+
+class BurstReader(Protocol):
+    """Sees what was asked a moment ago, and leaves what is asked now."""
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        """In one round trip. A caller that gives up cancels nothing: what was asked counts.
+
+        Raises: StoreUnavailableError.
+        """
+        ...
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        """Have those that follow know it. Raises: StoreUnavailableError."""
         ...
 
 
@@ -60,7 +83,7 @@ class ScoreOne:
     def __init__(
         self,
         maker: DecisionMaker,
-        reader: Reader,
+        bursts: BurstReader,
         decisions: DecisionStore,
         publisher: Publisher,
         explaining: Explaining,
@@ -71,7 +94,7 @@ class ScoreOne:
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._maker = maker
-        self._reader = reader
+        self._bursts = bursts
         self._decisions = decisions
         self._publisher = publisher
         self._explaining = explaining
@@ -115,24 +138,28 @@ class ScoreOne:
         for place, case in enumerate(cases):
             case.place = place
         self._waits.start(
-            lambda: self._reader.read(group.all_keys),
+            lambda: self._bursts.read(group.payments.rows, group.keys, group.decision_keys),
             Budget.features_ms,
             cases,
-            lambda some, values: self._decide(group, some, values),
+            lambda some, found: self._decide(group, some, found),
         )
 
-    def _decide(self, all_of: Group, cases: Sequence[Case], values: Sequence[bytes | None] | None) -> None:
-        histories = None
-        if values is not None:
-            histories = values[: len(all_of.keys.keys)]
-            cases = self._without_stored(all_of, cases, values[len(histories) :])
+    def _decide(self, all_of: Group, cases: Sequence[Case], found: BurstRead | None) -> None:
+        histories, unseen = None, None
+        if found is not None:
+            histories, unseen = found.histories, found.unseen
+            cases = self._without_stored(all_of, cases, found.others)
             if not cases:
                 return
+            if unseen is not None and len(cases) < unseen.shape[0]:
+                unseen = unseen[[case.place for case in cases]]
         group = regrouped(all_of, cases)
-        assessed = self._maker.assess(group, self._maker.predict(group, histories))
+        assessed = self._maker.assess(group, self._maker.predict(group, histories, unseen))
         for case, each in zip(cases, assessed, strict=True):
             case.assessed = each
-            case.skipped += each.assessment.skipped
+            case.skipped.extend(each.assessment.skipped)
+            if found is not None and not found.complete:
+                case.skipped.append("attempts")
         self._explain(group, cases)
         decided = self._maker.decide(
             group, assessed, [case.reasons for case in cases], [case.skipped for case in cases]
@@ -149,12 +176,12 @@ class ScoreOne:
     def _explain(self, group: Group, cases: Sequence[Case]) -> None:
         for case in cases:
             case.reasons = self._explaining.of_rules(case.assessed.assessment)
-        alerts = [case for case in cases if case.assessed.alert]
-        if not alerts:
+        explained = [case for case in cases if is_explained(case.assessed.assessment)]
+        if not explained:
             return
-        needed_ms, now_ns = self._explaining.expected_ms(len(alerts)), self._now_ns()
+        needed_ms, now_ns = len(explained) * self._explaining.least_ms, self._now_ns()
         in_time = []
-        for case in alerts:
+        for case in explained:
             if case.budget.explanation_ms(now_ns) > needed_ms:
                 in_time.append(case)
             else:
@@ -182,6 +209,8 @@ class ScoreOne:
                 loop = asyncio.get_running_loop()
                 explained = self._unfinished_future(loop)
                 loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
+        if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
+            self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
         self._observe(group, cases)
         if group.serving.challengers:
             self._shadows.offer(
@@ -242,8 +271,16 @@ class ScoreOne:
             self._observer.answered(scored, group.marks, ended_ns=ended_ns)
             self._observer.scored(scored, group.marks, ended_ns=ended_ns)
 
+    async def _note_declined(self, group: Group, cases: Sequence[Case]) -> None:
+        """Where that is not possible, the decisions themselves say so once they are folded."""
+        declined = group.only([case.place for case in cases])
+        with suppress(StoreUnavailableError):
+            await self._bursts.note_declined(declined.payments.rows, declined.keys)
+
     def _unfinished_future(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = loop.create_future()
+        return self._finishing(loop.create_future())
+
+    def _finishing(self, future: "asyncio.Future[Any]") -> "asyncio.Future[Any]":
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future

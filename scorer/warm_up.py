@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -10,7 +9,6 @@ from fraud.v1.scoring_pb2 import ScoreBatchItem, ScoreBatchRequest, ScoreRequest
 from fraud.v1.transaction_pb2 import CHANNEL_CHIP, Location, Transaction
 
 from scorer.decision_maker import DecisionMaker
-from scorer.errors import ModelError
 from scorer.explaining import Explaining
 from scorer.requests import RequestReader
 from scorer.serving import Serving
@@ -43,13 +41,10 @@ async def warm_up(
 
 
 async def warm_models(serving: Serving) -> None:
-    """Native predictors belong to threads: those of this one. A millisecond a model, with turns for calls between."""
+    """Native predictors belong to threads: those of this one. Calls have their turns between."""
     for models in serving.deciding:
         for model in (models.full, models.request_only):
-            vector = np.full(len(model.scoring.feature_names), np.nan)
-            with suppress(ModelError):  # said where a payment meets it
-                model.scoring.probability(vector)
-                model.scoring.reasons(vector, limit=1)
+            model.scoring.probability(np.full(len(model.scoring.feature_names), np.nan))
             await asyncio.sleep(0)
 
 

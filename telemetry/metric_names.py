@@ -10,7 +10,9 @@ from typing import Final, Literal
 Label = Literal[
     "action",  # APPROVE, CHALLENGE, REVIEW, DECLINE
     "caller",  # rpc, stream
+    "caller_name",  # of the callers file; empty where nobody known called
     "cause",
+    "method",  # /service/method
     "model_name",
     "model_version",
     "override",  # OBSERVE_ONLY, KILL_SWITCH, CONTROL_GROUP
@@ -26,6 +28,8 @@ Label = Literal[
 CounterName = Literal[
     "fraud.alerts.published",
     "fraud.alerts.suppressed",
+    "fraud.calls.admitted",
+    "fraud.calls.refused",
     "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
@@ -44,6 +48,10 @@ CounterName = Literal[
     "fraud.requests.shed",
     "fraud.shadow.dropped",
     "fraud.shadow.scores",
+    "fraud.spool.failures",
+    "fraud.spool.recovered",
+    "fraud.spool.segments_set_aside",
+    "fraud.spool.written",
     "fraud.transactions.folded",
     "fraud.transactions.rejected",
 ]
@@ -63,6 +71,8 @@ GaugeName = Literal[
     "fraud.fence.position",
     "fraud.model.loaded",
     "fraud.policy.loaded",
+    "fraud.spool.age",
+    "fraud.spool.size",
     "fraud.watermark.age",
 ]
 
@@ -98,6 +108,12 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.suppressed": Metric(
         "{alert}", "Decisions that raised no alert because there were enough: of the card, or of the day.", ("cause",)
     ),
+    "fraud.calls.admitted": Metric("{call}", "Calls of known callers let in.", ("caller_name", "method")),
+    "fraud.calls.refused": Metric(
+        "{call}",
+        "Calls refused for who made them: unknown, without permission, too many, too large.",
+        ("caller_name", "method", "cause"),
+    ),
     "fraud.compaction.failures": Metric(
         "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)
     ),
@@ -124,6 +140,10 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
     "fraud.shadow.dropped": Metric("{decision}", "Decisions that a challenger did not score.", ("cause",)),
     "fraud.shadow.scores": Metric("{decision}", "Decisions that a challenger scored.", ("model_name", "model_version")),
+    "fraud.spool.failures": Metric("{call}", "Calls of the spool that its disk refused.", ("cause",)),
+    "fraud.spool.recovered": Metric("{record}", "Records of the spool that Kafka acknowledged."),
+    "fraud.spool.segments_set_aside": Metric("{segment}", "Damaged files of the spool, kept for a person to look at."),
+    "fraud.spool.written": Metric("{record}", "Records written to the spool while Kafka was away."),
     "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
     "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
 }
@@ -149,6 +169,8 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
         "1", "1 while this model is served in this role, 0 after.", ("role", "model_name", "model_version")
     ),
     "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
+    "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),
+    "fraud.spool.size": Metric("By", "Records in the spool that wait for Kafka."),
     "fraud.watermark.age": Metric(
         "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)
     ),

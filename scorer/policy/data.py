@@ -45,4 +45,6 @@ class Policy(PolicyData):
                 raise ValueError(f"two {kind} share the name {name!r}")
         if Action.APPROVE.name in self.alert_actions:
             raise ValueError("alert_actions: what is approved raises no alert")
+        if self.alert_limits and (silent := set(self.alert_limits.actions) - set(self.alert_actions)):
+            raise ValueError(f"alert_limits.actions: {', '.join(sorted(silent))} raises no alert: see alert_actions")
         return self

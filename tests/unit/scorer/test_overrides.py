@@ -58,6 +58,9 @@ async def test_switched_off_nothing_is_asked_and_everything_approved_and_publish
     assert not decision.model_version
     [publication] = parts.outbox.published
     assert publication.alert is None
+    group = parts.maker.prepare(payments_of("c"), arrived_ns=0, decoded_ns=0)
+    [assessed] = parts.maker.assess(group, parts.maker.predict(group, None))
+    assert not assessed.assessment.is_degraded  # or every payment would leave a log line and a span
     [(brief, _)] = await parts.score_batch(payments_of("b", amount_minor=FRAUD_MINOR))
     assert brief.override == OVERRIDE_KILL_SWITCH
 

@@ -1,11 +1,16 @@
 """One payment: what is skipped when time or a part is missing, and that it is decided once."""
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fraud.v1.decision_pb2 import (
+    ACTION_APPROVE,
+    ACTION_DECLINE,
+    ORIGIN_CALL,
+    ORIGIN_STREAM,
     TIER_DEGRADED_NO_FEATURES,
     TIER_DEGRADED_STALE,
     TIER_FALLBACK_RULES,
@@ -16,7 +21,6 @@ from numpy.typing import NDArray
 
 from feature_service.stores.fold_batch import plan_fold
 from scorer.errors import ModelError
-from scorer.explaining import Explaining
 from scorer.reasons import Reason
 from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
@@ -172,6 +176,39 @@ async def test_a_full_queue_is_named(parts: Parts) -> None:
     assert list(decision.skipped_stages) == ["publishing"]
 
 
+async def test_a_store_that_takes_no_attempts_is_named_and_its_histories_are_used(parts: Parts) -> None:
+    parts.bursts.complete = False
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_FULL
+    assert list(decision.skipped_stages) == ["attempts"]
+
+
+@pytest.mark.parametrize("takes_notes", [True, False])
+async def test_a_decline_is_noted_after_the_answer_once(parts: Parts, takes_notes: bool) -> None:
+    parts.bursts.takes_notes = takes_notes
+    large = payments_of("a", amount_minor=FRAUD_MINOR)
+
+    passed, _ = await parts.score(payments_of("b"))
+    declined, _ = await parts.score(large)
+    at_once = list(parts.bursts.declined)
+    await parts.score(large)
+    await parts.one.close()
+
+    assert (passed.action, declined.action) == (ACTION_APPROVE, ACTION_DECLINE)
+    assert not at_once
+    assert parts.bursts.declined == (large.rows["transaction_hash"].tolist() if takes_notes else [])
+
+
+async def test_a_decision_says_who_asked(parts: Parts) -> None:
+    called, _ = await parts.score(payments_of("a"))
+    await parts.score_batch(payments_of("b"))
+
+    assert called.origin == ORIGIN_CALL
+    assert [decision.origin for decision in parts.outbox.decisions] == [ORIGIN_CALL, ORIGIN_STREAM]
+
+
 async def test_old_histories_make_a_decision_stale(parts: Parts) -> None:
     parts.times.update(np.array([NOW_MS - 61_000] * 4))
 
@@ -193,18 +230,16 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
     assert 1 <= len(fraud.reasons) <= 3
 
 
-async def test_late_reasons_are_named_and_published_after_the_answer(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Explaining, "expected_ms", lambda _self, count: count * 2 * PLENTY_MS)
-
-    decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
-    before = list(parts.outbox.decisions)
+async def test_reasons_that_take_too_long_are_named_and_published_after_the_answer(bundle_path: Path) -> None:
+    parts = Parts(bundle_path, explaining_ns=itertools.count(step=2 * int(PLENTY_MS) * 1_000_000).__next__)
+    first, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
+    parts.outbox.published.clear()
+    decision, _ = await parts.score(payments_of("b", amount_minor=FRAUD_MINOR))
     await parts.one.close()
 
+    assert first.reasons  # when nobody knew yet
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
-    assert not before
     [published] = parts.outbox.decisions
     assert published.reasons
     without = Decision()
@@ -225,7 +260,7 @@ class Mute:
     def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ModelError("mute")
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
         raise ModelError("mute")
 
 

@@ -2,7 +2,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -10,6 +10,7 @@ from scorer.policy import Action, Policy, Tier
 from tests.unit.scorer.policy.policies import AMOUNTS_MINOR, PROBABILITIES, any_costs, content, cost, decider
 
 
+@settings(deadline=None)
 @given(any_costs(), AMOUNTS_MINOR | st.none(), PROBABILITIES, PROBABILITIES, st.sampled_from(Tier))
 def test_a_higher_probability_never_gives_a_milder_action(
     costs: dict[str, Any], amount_minor: int | None, a: float, b: float, tier: Tier
@@ -20,12 +21,14 @@ def test_a_higher_probability_never_gives_a_milder_action(
     assert milder <= severer
 
 
+@settings(deadline=None)
 @given(any_costs(), AMOUNTS_MINOR)
 def test_thresholds_never_decrease(costs: dict[str, Any], amount_minor: int) -> None:
     thresholds = decider(costs=costs).thresholds(amount_minor)
     assert list(thresholds) == sorted(thresholds)
 
 
+@settings(deadline=None)
 @given(AMOUNTS_MINOR, AMOUNTS_MINOR, PROBABILITIES)
 def test_what_is_not_approved_is_not_approved_for_a_larger_amount(a: int, b: int, probability: float) -> None:
     policy = decider()
@@ -34,6 +37,7 @@ def test_what_is_not_approved_is_not_approved_for_a_larger_amount(a: int, b: int
     assert smaller is Action.APPROVE or larger is not Action.APPROVE
 
 
+@settings(deadline=None)
 @given(any_costs(), AMOUNTS_MINOR, PROBABILITIES)
 def test_the_action_is_the_cheapest(costs: dict[str, Any], amount_minor: int, probability: float) -> None:
     taken, _ = decider(costs=costs).decide(probability, amount_minor, Tier.FULL, {})

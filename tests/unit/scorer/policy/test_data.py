@@ -25,7 +25,8 @@ from tests.unit.scorer.policy.policies import a_list, content, rule
         ({"control_group": {"share": 0.0, "salt": "a"}}, "greater than 0"),
         ({"control_group": {"share": 0.1, "salt": ""}}, "at least 1 character"),
         ({"alert_limits": {"actions": ["REVIEW"]}}, "per_card_minutes, per_day or both"),
-        ({"alert_actions": ["APPROVE", "REVIEW"]}, "raises no alert"),
+        ({"alert_limits": {"actions": ["CHALLENGE"], "per_day": 5}}, "CHALLENGE raises no alert"),
+        ({"alert_actions": ["APPROVE", "REVIEW"]}, "approved raises no alert"),
         ({"rules": [rule("ACCEPT")]}, "action"),
     ],
 )

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.policy import Action
@@ -14,6 +14,7 @@ LISTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(LISTS, st.sampled_from(Action))
 def test_the_severest_block_wins_over_the_mildest_allowance(lists: list[EntityListData], action: Action) -> None:
     expected = action
@@ -28,6 +29,7 @@ def test_the_severest_block_wins_over_the_mildest_allowance(lists: list[EntityLi
     assert match.blocks == any(each.at_least for each in lists)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Action))
 def test_no_list_changes_nothing(action: Action) -> None:
     assert NO_MATCH.bound(action) is action
