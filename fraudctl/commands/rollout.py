@@ -12,10 +12,12 @@ from fraudctl.errors import UserError
 
 if TYPE_CHECKING:
     from scorer.lineup import Lineup, LineupEntry
+    from training.comparison.estimates import Estimate
 
 app = typer.Typer(help="Bring models to the scorers and back: canaries, shadows, promotions.", no_args_is_help=True)
 
 _LARGE_SHARE: Final = 0.5
+_DAY_MS: Final = 86_400_000
 
 _Registry = Annotated[
     Path, typer.Option("--registry", envvar="FRAUD_MODELS_DIR", help="Folder of the registry.", metavar="DIR")
@@ -156,6 +158,50 @@ def history(registry: _Registry, as_json: _Json = False) -> None:
     Console().print(table)
 
 
+@app.command()
+def compare(
+    registry: _Registry,
+    champion: Annotated[str, typer.Option(help="model_version that decided.", metavar="V")],
+    challenger: Annotated[str, typer.Option(help="model_version that was its shadow or canary.", metavar="V")],
+    days: Annotated[float, typer.Option(help="How far back to look.", min=0.01)] = 30.0,
+    as_json: _Json = False,
+) -> None:
+    """Compare two models by what they said of payments and what became of those, with what the figures are worth."""
+    import asyncio
+    import time
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from fraudctl.comparing import read_outcomes
+    from training.comparison import arms, shadows
+
+    since_ms = time.time_ns() // 1_000_000 - round(days * _DAY_MS)
+    outcomes = asyncio.run(
+        read_outcomes(registry, _whole(registry, champion), _whole(registry, challenger), since_ms=since_ms)
+    )
+    pairs, of_arms = outcomes.pairs(), outcomes.arms()
+    parts = (
+        ("as shadow", len(pairs[0]), shadows.compare(*pairs)),
+        ("as canary", len(of_arms[1]), arms.compare(*of_arms)),
+    )
+    if as_json:
+        typer.echo(json.dumps({name: [_as_json(each) for each in found] for name, n, found in parts if n}, indent=2))
+        return
+    console = Console()
+    for name, n, found in parts:
+        if not n:
+            console.print(f"{outcomes.challenger} {name}: nothing in {days:g} days")
+            continue
+        table = Table("", "n", "estimate", "95 % from", "to", "p", "enough to decide", title=f"{challenger} {name}")
+        for each in found:
+            figures = (f"{value:.4g}" for value in (each.value, each.low, each.high))
+            tested = each.p_value is not None
+            verdict = ("yes" if each.decides else "no") if tested else ""
+            table.add_row(each.name, f"{each.n:,}", *figures, f"{each.p_value:.3g}" if tested else "", verdict)
+        console.print(table)
+
+
 def _change_existing(
     registry: Path, changed: "Callable[[Lineup], Lineup]", *, words: str, by: str, reason: str
 ) -> None:
@@ -197,6 +243,14 @@ def _whole(registry: Path, version: str) -> str:
         f"there is no model {version} in {registry}: `fraudctl models add` its bundle first, or choose of "
         f"{', '.join(known) or 'none'}"
     )
+
+
+def _as_json(estimate: "Estimate") -> dict[str, object]:
+    """NaN, which JSON lacks, as null."""
+    from dataclasses import asdict
+
+    found = asdict(estimate) | {"enough_to_decide": estimate.decides}
+    return {name: None if value != value else value for name, value in found.items()}  # noqa: PLR0124 - NaN
 
 
 def _roles(lineup: "Lineup", version: str) -> list[str]:
