@@ -76,7 +76,7 @@ def loaded(reader: InMemoryMetricReader) -> dict[tuple[object, object], int | fl
     assert data is not None
     metrics = [metric for each in data.resource_metrics for scope in each.scope_metrics for metric in scope.metrics]
     [gauge] = [metric for metric in metrics if metric.name == "fraud.model.loaded"]
-    found = {}
+    found: dict[tuple[object, object], int | float] = {}
     for point in gauge.data.data_points:
         assert isinstance(point, NumberDataPoint)
         assert point.attributes is not None

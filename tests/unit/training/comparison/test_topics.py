@@ -1,7 +1,16 @@
 import math
 
 import pytest
-from fraud.v1.decision_pb2 import TIER_DEGRADED_NO_FEATURES, TIER_FULL, VARIANT_CANARY, VARIANT_CHAMPION, Decision
+from fraud.v1.decision_pb2 import (
+    ACTION_APPROVE,
+    ACTION_DECLINE,
+    ACTION_REVIEW,
+    TIER_DEGRADED_NO_FEATURES,
+    TIER_FULL,
+    VARIANT_CANARY,
+    VARIANT_CHAMPION,
+    Decision,
+)
 from fraud.v1.label_pb2 import Label
 from fraud.v1.shadow_pb2 import ShadowScore
 
@@ -21,8 +30,8 @@ def decision(
         variant=VARIANT_CHAMPION if version == A else VARIANT_CANARY,
         tier=TIER_FULL,
         fraud_probability=probability,
-        policy_action=3,
-        action=1,
+        policy_action=ACTION_REVIEW,
+        action=ACTION_APPROVE,
         decided_at_ms=at_ms,
         feature_vector=vector,
     )
@@ -33,10 +42,10 @@ def shadow(transaction_id: str, probability: float, *, challenger: str = B) -> S
         transaction_id=transaction_id,
         model_version=challenger,
         fraud_probability=probability,
-        action=1,
+        action=ACTION_APPROVE,
         decided_by_version=A,
         decided_probability=0.5,
-        decided_action=4,
+        decided_action=ACTION_DECLINE,
     )
 
 
