@@ -148,7 +148,7 @@ def _policy_checks(
     yield _answer(decision)
     if decision.override == OVERRIDE_KILL_SWITCH:
         return  # no policy was asked
-    action, tier = Action(decision.policy_action or decision.action).name, tier_of(decision)
+    action, tier = _action_name(decision.policy_action or decision.action), tier_of(decision)
     if isinstance(decider, Absent) or tier is None or payment.rejection:
         why = "the decision has no tier" if tier is None else "the contract refuses the transaction now"
         yield Check("policy's action", action, None, decider.why if isinstance(decider, Absent) else why)
@@ -172,9 +172,9 @@ def _decide(decider: Decider, decision: Decision, tier: Tier, payment: Payment) 
 
 def _answer(decision: Decision) -> Check:
     """What was answered follows from what the policy decided and what overrode it."""
-    action = Action(decision.action).name
+    action = _action_name(decision.action)
     if decision.override == OVERRIDE_UNSPECIFIED:
-        return Check("action", action, Action(decision.policy_action or decision.action).name)
+        return Check("action", action, _action_name(decision.policy_action or decision.action))
     if decision.override in _LETTING_THROUGH:
         return Check("action", action, Action.APPROVE.name, Override.Name(decision.override))
     return Check("action", action, None, f"this release does not know override {decision.override}")
@@ -199,6 +199,10 @@ def _reasons(
     except ModelError as error:
         return Check("reasons", _worded(captured), None, f"the model gives no reasons: {error}")
     return Check("reasons", _worded(captured), _worded([*of_rules, *of_model]))
+
+
+def _action_name(number: int) -> str:
+    return next((action.name for action in Action if action == number), f"unknown ({number})")
 
 
 def _identity(model_name: str, model_version: str, feature_set_version: str) -> str:

@@ -92,7 +92,7 @@ class Scene:
             parts.histories.away = False
             for model, scoring in zip(models, answering, strict=True):
                 object.__setattr__(model, "scoring", scoring)
-        assert decision.tier == tier
+        assert tier_of(decision) is tier
         published = parts.outbox.published[-1].decision
         assert Decision.FromString(published).transaction_id == transaction.transaction_id
         return published

@@ -12,7 +12,12 @@ from fraud.v1.decision_pb2 import (
     OVERRIDE_CONTROL_GROUP,
     OVERRIDE_KILL_SWITCH,
     OVERRIDE_OBSERVE_ONLY,
+    TIER_DEGRADED_NO_FEATURES,
+    TIER_FALLBACK_RULES,
+    TIER_UNSPECIFIED,
+    Action,
     Decision,
+    Override,
 )
 from fraud.v1.transaction_pb2 import Transaction
 
@@ -68,6 +73,10 @@ def change_action(decision: Decision) -> None:
     decision.action = ACTION_CHALLENGE if decision.action == ACTION_APPROVE else ACTION_APPROVE
 
 
+def make_action_unknown(decision: Decision) -> None:
+    decision.action = Action.ValueType(99)
+
+
 def change_policy_action(decision: Decision) -> None:
     decision.policy_action = ACTION_DECLINE if decision.action == ACTION_REVIEW else ACTION_REVIEW
 
@@ -101,7 +110,7 @@ def change_request_hash(decision: Decision) -> None:
 
 
 def change_tier(decision: Decision) -> None:
-    decision.tier = 3 if decision.tier == 4 else 4
+    decision.tier = TIER_DEGRADED_NO_FEATURES if decision.tier == TIER_FALLBACK_RULES else TIER_FALLBACK_RULES
 
 
 def override(decision: Decision) -> None:
@@ -113,6 +122,7 @@ def override(decision: Decision) -> None:
 OF_EVERY_TIER = (
     change_probability,
     change_action,
+    make_action_unknown,
     change_policy_action,
     change_policy_version,
     change_model_version,
@@ -138,7 +148,7 @@ async def test_one_change_is_found(scene: Scene, tier: Tier, change: Callable[[D
 @each_tier
 async def test_a_decision_without_a_tier_is_not_replayed(scene: Scene, tier: Tier) -> None:
     decision = await decided(scene, tier, FRAUD_MINOR)
-    decision.tier = 0
+    decision.tier = TIER_UNSPECIFIED
 
     assert not verdict_of(scene, decision).identical
 
@@ -188,7 +198,7 @@ async def test_a_change_of_a_reason_is_found(scene: Scene, tier: Tier) -> None:
 
 
 @pytest.mark.parametrize("reason", [OVERRIDE_OBSERVE_ONLY, OVERRIDE_CONTROL_GROUP])
-async def test_what_is_let_through_is_replayed_behind_its_override(scene: Scene, reason: int) -> None:
+async def test_what_is_let_through_is_replayed_behind_its_override(scene: Scene, reason: Override.ValueType) -> None:
     decision = await decided(scene, Tier.FULL, FRAUD_MINOR)
     decision.policy_action, decision.action, decision.override = decision.action, ACTION_APPROVE, reason
     assert verdict_of(scene, decision).identical
