@@ -113,7 +113,7 @@ class Explanation:
 
 
 def explain(found: Found, on_card: Sequence[CardDecision], *, trace_url: str) -> Explanation:
-    """`on_card`: the latest of the same card; `trace_url`: with {trace_id} in it, or empty."""
+    """`on_card`: the latest others of the same card; `trace_url`: with {trace_id} in it, or empty."""
     decision = found.decision
     return Explanation(
         transaction_id=decision.transaction_id,
@@ -161,7 +161,7 @@ def explain(found: Found, on_card: Sequence[CardDecision], *, trace_url: str) ->
             Challenger(f"{each.model_name} {each.model_version}", each.fraud_probability, _name(Action, each.action))
             for each in found.shadow_scores
         ],
-        recent_on_card=[_recent(each) for each in on_card if each.transaction_id != decision.transaction_id],
+        recent_on_card=[_recent(each) for each in on_card],
     )
 
 

@@ -88,8 +88,8 @@ class IndexReader:
             ]
         return Found(bytes(message), alerted, labels, shadows)
 
-    def latest_of_same_card(self, transaction_id: str, *, limit: int) -> list[CardDecision]:
-        """Decisions on the card of that one, newest first, itself among them; none where it names no card."""
+    def others_of_same_card(self, transaction_id: str, *, limit: int) -> list[CardDecision]:
+        """The latest other decisions on the card of that one, newest first; none where it names no card."""
         with self._database.transaction() as connection:
             card_hash = connection.execute(
                 select(DECISIONS.c.card_hash).where(DECISIONS.c.transaction_id == transaction_id)
@@ -98,7 +98,7 @@ class IndexReader:
                 return []
             rows = connection.execute(
                 select(DECISIONS)
-                .where(DECISIONS.c.card_hash == card_hash)
+                .where(DECISIONS.c.card_hash == card_hash, DECISIONS.c.transaction_id != transaction_id)
                 .order_by(DECISIONS.c.decided_at_ms.desc(), DECISIONS.c.transaction_id)
                 .limit(limit)
             ).all()

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +35,7 @@ def explain(
 
     with _index() as index:
         found = index.find(transaction_id)
-        on_card = index.latest_of_same_card(transaction_id, limit=recent + 1)
+        on_card = index.others_of_same_card(transaction_id, limit=recent)
         explanation = explain_found(found, on_card, trace_url=InspectionSettings().trace_url)
     if as_json:
         _print_json(asdict(explanation))
@@ -244,7 +245,7 @@ def _print_json(data: Any) -> None:
 
 
 def _number(value: float) -> float | None:
-    return None if value != value else value  # JSON has no NaN  # noqa: PLR0124
+    return None if isnan(value) else value  # JSON has no NaN
 
 
 def _fate(is_fraud: bool | None) -> str:

@@ -132,7 +132,7 @@ def decisions(count: int) -> list[Decision]:
 
 async def test_all_topics_end_up_with_their_decision(world: World) -> None:
     person = Person()
-    made = decision(person, policy_version="p1")
+    made, other = decision(person, policy_version="p1"), decision(person)
     transaction_id = made.transaction_id
     known = label(made.transaction, is_fraud=True, known_at_ms=NOW_MS + 1)
     await world.send(world.topics.alerts, Alert(alert_id=transaction_id, decision=made).SerializeToString())
@@ -141,18 +141,19 @@ async def test_all_topics_end_up_with_their_decision(world: World) -> None:
     await world.send(world.topics.shadow_scores, shadow.SerializeToString())
     change = Change(subject=CHANGE_SUBJECT_POLICY, to_version="p1", content=b"{}")
     await world.send(world.topics.audit, change.SerializeToString())
-    await world.send(world.topics.decisions, made.SerializeToString())
+    await world.send(world.topics.decisions, made.SerializeToString(), other.SerializeToString())
 
     async with world.consuming():
-        await until(lambda: world.knows(transaction_id) and len(world.writer.positions()) == 5)
+        await until(lambda: len(world.known([transaction_id, other.transaction_id])) == 2)
+        await until(lambda: sum(world.writer.positions().values()) == 6)
     found = world.index.find(transaction_id)
     assert found.message == made.SerializeToString()
     assert found.alerted
     assert [each.is_fraud for each in found.labels] == [True]
     assert [each.model_name for each in found.shadow_scores] == ["c"]
     assert world.index.policy("p1") == b"{}"
-    assert [each.transaction_id for each in world.index.latest_of_same_card(transaction_id, limit=5)] == [
-        transaction_id
+    assert [each.transaction_id for each in world.index.others_of_same_card(transaction_id, limit=5)] == [
+        other.transaction_id
     ]
 
 

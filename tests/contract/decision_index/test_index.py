@@ -143,7 +143,9 @@ def test_a_row_that_cannot_be_written_takes_the_whole_batch_back(writer: IndexWr
     assert writer.positions() == {}
 
 
-def test_the_latest_of_a_card_come_newest_first_with_what_is_known(writer: IndexWriter, index: IndexReader) -> None:
+def test_the_latest_others_of_a_card_come_newest_first_with_what_is_known(
+    writer: IndexWriter, index: IndexReader
+) -> None:
     of_card = [decision_row(f"t{n}", decided_at_ms=100 + n, card_hash=CARD) for n in range(5)]
     writer.write(
         batch(
@@ -155,13 +157,13 @@ def test_the_latest_of_a_card_come_newest_first_with_what_is_known(writer: Index
         )
     )
 
-    latest = index.latest_of_same_card("t1", limit=3)
+    latest = index.others_of_same_card("t2", limit=3)
     assert [(each.transaction_id, each.alerted, each.is_fraud) for each in latest] == [
         ("t4", True, None),
         ("t3", False, False),
-        ("t2", False, None),
+        ("t1", False, None),
     ]
-    assert index.latest_of_same_card("without", limit=3) == []
+    assert index.others_of_same_card("without", limit=3) == []
 
 
 def test_policies_are_kept_by_version(writer: IndexWriter, index: IndexReader) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -128,7 +130,8 @@ def fraudctl(environment: dict[str, str], *arguments: str) -> tuple[int, dict[st
     """Exit code and what is printed as JSON, once the decision is in the index."""
     deadline_s = time.monotonic() + TIMEOUT_S
     while True:
-        result = CliRunner().invoke(app, [*arguments, "--json"], env=environment)
+        with patch.dict(os.environ, environment):  # and what the command adds is taken away again
+            result = CliRunner().invoke(app, [*arguments, "--json"])
         if not isinstance(result.exception, UnknownDecisionError):
             assert result.exit_code in {0, 1}, result.exception
             return result.exit_code, json.loads(result.stdout)
