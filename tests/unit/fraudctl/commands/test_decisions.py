@@ -8,9 +8,8 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from click.testing import Result
 from fraud.v1.decision_pb2 import Decision
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from decision_index.errors import UnknownDecisionError
 from fraudctl.main import app
