@@ -5,11 +5,12 @@
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
-PACKAGES := feature_service stream_processor scorer training telemetry fraudctl loadtests
+PACKAGES := decision_index feature_service stream_processor scorer training telemetry fraudctl loadtests
 TYPED := $(PACKAGES) tests protos/*.py
 
-# Programs that must be on PATH, and the Debian packages they come in.
-PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven
+# Programs that must be on PATH or where they are said to be, and the Debian packages they come in.
+PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven \
+	/usr/lib/postgresql/*/bin/postgres:postgresql
 
 help:  ## List the targets.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,7 +31,7 @@ setup: .venv/.installed .local/.fetched  ## Everything that the other targets ne
 
 system:
 	@missing=""; \
-	for pair in $(PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	for pair in $(PROGRAMS); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "Missing on this machine; install with: sudo apt-get install -y$$missing" >&2; exit 1; \

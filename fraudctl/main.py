@@ -4,12 +4,14 @@ import sys
 
 import typer
 
+from decision_index.errors import DecisionIndexError
 from feature_service.errors import FeatureError
 from fraudctl.commands import (
     backfill,
     cluster,
     configuration,
     dead_letters,
+    decisions,
     demo,
     events,
     features,
@@ -43,6 +45,8 @@ app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(scoring.score)
 app.add_typer(policy.app, name="policy")
+app.command()(decisions.explain)
+app.command()(decisions.replay_decision)
 app.add_typer(features.app, name="features")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
@@ -56,6 +60,14 @@ def main() -> None:
     """The entry point: a person's mistake is one line on standard error and exit code 2, never a stack trace."""
     try:
         app()
-    except (UserError, FeatureError, ScorerError, StreamProcessorError, TelemetryError, TrainingError) as error:
+    except (
+        UserError,
+        DecisionIndexError,
+        FeatureError,
+        ScorerError,
+        StreamProcessorError,
+        TelemetryError,
+        TrainingError,
+    ) as error:
         print(f"fraudctl: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
