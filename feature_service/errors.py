@@ -15,6 +15,7 @@ FeatureError
 ├── CallersFileError         `callers.callers_file`: callers that cannot be told apart, or a file that cannot be read
 ├── ClientIdentityError      `client_identity`: a token, certificate or key that a caller cannot show
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
+├── IdListError              `id_list`: a line that is none of a list of ids
 ├── ListenError              `listener`: an address that a server cannot have
 ├── RateTableError           `money`: a currency table that cannot be used
 ├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one

@@ -1,8 +1,7 @@
-"""Reasons for alerts, computed beside the event loop: they take milliseconds."""
+"""Reasons for alerts."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -11,32 +10,39 @@ from scorer.assessment import Assessment
 from scorer.errors import ModelError
 from scorer.reasons import Reason, rule_reason
 
-_THREADS: Final = 2
+_MEMORY: Final = 0.1  # weight of the newest measurement
+_NS_PER_MS: Final = 1_000_000
 
 log = structlog.get_logger(__name__)
 
 
 class Explaining:
-    """Close it when no call needs it any more."""
+    """For one thread."""
 
-    def __init__(self, rule_words: Mapping[str, str], *, limit: int) -> None:
+    def __init__(self, *, limit: int) -> None:
         """`limit`: of features named; rules that hold are named all."""
-        self._rule_words = rule_words
         self._limit = limit
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
+        self._each_ms = 0.0
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule, self._rule_words[rule]) for rule in assessment.rules)
+        """And of lists: what the policy itself has to say."""
+        if not assessment.rules and not assessment.lists:
+            return ()
+        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
+        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
 
-    def of_model(self, assessment: Assessment) -> asyncio.Future[tuple[Reason, ...]]:
+    def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
         """Nothing where no model answered, or it refuses to say."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, self._reasons, assessment)
+        started_ns = time.monotonic_ns()
+        reasons = [self._reasons(each) for each in assessments]
+        if assessments:
+            took_ms = (time.monotonic_ns() - started_ns) / _NS_PER_MS / len(assessments)
+            self._each_ms += _MEMORY * (took_ms - self._each_ms)
+        return reasons
 
-    async def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
-        return await asyncio.gather(*map(self.of_model, assessments))
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
+    def expected_ms(self, count: int) -> float:
+        """How long that many will take, by those before."""
+        return count * self._each_ms
 
     def _reasons(self, assessment: Assessment) -> tuple[Reason, ...]:
         if assessment.model is None:

@@ -18,15 +18,18 @@ from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
 from scorer.bundle import load_bundle
+from scorer.deployed_policy import first_policy, serve_policy
 from scorer.kafka_settings import KafkaSettings
 from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
 from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
-from scorer.serving import Models, serve
+from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
+from scorer.spool import open_spool
+from scorer.spooling import Spooling
 from scorer.warm_up import warm_up
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Labels, Metrics, configure_metrics
@@ -49,12 +52,13 @@ async def run(
     kafka: KafkaSettings,
     environment: Mapping[str, str],
 ) -> None:
-    """Serve until cancelled. Waits for Redis and Kafka where they are not there yet.
+    """Serve until cancelled. Waits for Redis where it is not there yet, and without a spool for Kafka.
 
-    Raises: BundleError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
-    models = serve(load_bundle(settings.model_dir))
+    current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
+    policy = first_policy(settings, id_key, current.serving.decider)
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
     async with AsyncExitStack() as stack:
@@ -66,11 +70,14 @@ async def run(
             emitter,
             KeepPolicy(settings.sampled_share),
             random,
-            policy_version=models.decider.policy_version,
             alerts_topic=settings.alerts_topic,
         )
         store = make_redis_store(store_settings, contract, id_key)
         await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
+        spool = None
+        if settings.spool_dir is not None:
+            opened = open_spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
+            spool = await stack.enter_async_context(Spooling(opened, metrics))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
             Topics(
@@ -83,11 +90,12 @@ async def run(
             drain_s=settings.drain_ms / 1_000,
             metrics=metrics,
             alert_sent=spans.alert_sent,
+            spool=spool,
         )
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         parts = assemble(
             stack,
-            models,
+            current,
             store,
             publisher,
             settings=settings,
@@ -96,7 +104,11 @@ async def run(
             metrics=metrics,
             random=random,
         )
+        # By the bundle's policy, since one that is switched off would leave things cold.
         await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
+        serve_policy(
+            stack, policy, current, publisher, settings=settings, id_key=id_key, metrics=metrics, random=random
+        )
         _spare_collections()
         servicer = ScoringServicer(
             requests,
@@ -118,12 +130,12 @@ async def run(
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
         )
-        _announce(models, metrics, settings.scorer_bind)
+        _announce(current.serving, metrics, settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
 
 
-def _announce(models: Models, metrics: Metrics, bind: str) -> None:
-    model = models.full
+def _announce(serving: Serving, metrics: Metrics, bind: str) -> None:
+    model = serving.models.full
     labels: Labels = {"model_name": model.model_name, "model_version": model.model_version}
     metrics.set("fraud.model.loaded", 1, labels)
     log.info("serving", bind=bind, model=model.model_name, model_version=model.model_version)

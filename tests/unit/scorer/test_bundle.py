@@ -51,7 +51,8 @@ def test_what_is_written_is_loaded(bundle_path: Path, new_bundle: NewBundle, mod
     assert bundle.manifest.feature_set_version == catalogue.feature_set_version(NAMES)
     assert (bundle.full.feature_names, bundle.request_only.feature_names) == (NAMES, REQUEST_NAMES)
     assert bundle.full.calibration == new_bundle.full.calibration
-    assert bundle.decider.decide(None, 100, Tier.FALLBACK_RULES, {"amount": 900.0}) == (Action.REVIEW, ("large",))
+    action, rules = bundle.decider.decide(None, 100, Tier.FALLBACK_RULES, {"amount": 900.0})
+    assert (action, [rule.rule_id for rule in rules]) == (Action.REVIEW, ["large"])
     assert bundle.baseline == new_bundle.baseline
     assert bundle.manifest.lineage == new_bundle.lineage
     expected = new_bundle.full.calibration.apply_many(model.booster.predict(model.rows, raw_score=True))
@@ -148,6 +149,13 @@ def test_a_rule_on_a_feature_that_needs_histories_is_refused(bundle_path: Path) 
 
     change(bundle_path, "policy.json", edit)
     with pytest.raises(BundleFormatError, match="customer_count_1d"):
+        load_bundle(bundle_path)
+
+
+def test_a_policy_with_lists_is_refused_since_their_ids_are_elsewhere(bundle_path: Path) -> None:
+    stolen = {"name": "stolen", "words": "stolen", "entity": "card", "file": "stolen.txt", "at_least": "DECLINE"}
+    change(bundle_path, "policy.json", lambda policy: policy.update(lists=[stolen]))
+    with pytest.raises(BundleFormatError, match="policy file of a deployment"):
         load_bundle(bundle_path)
 
 
