@@ -75,7 +75,7 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
 
-fuzz: setup  ## Send 150,000 odd, spoilt and hostile requests to the servers, and look at what that does to them.
+fuzz: setup  ## Send 137,500 odd and spoilt requests to the servers, open 6,250 hostile connections, and look at them afterwards.
 	FRAUD_FUZZ_CALLS=125000 $(BIN)/pytest -q -s tests/contract/scorer/test_fuzz.py tests/contract/feature_service/test_fuzz.py
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
