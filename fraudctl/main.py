@@ -11,6 +11,7 @@ from fraudctl.commands import (
     configuration,
     dead_letters,
     demo,
+    doctor,
     events,
     features,
     forget,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command()(cluster.up)
 app.command()(cluster.down)
 app.command()(cluster.status)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(events.simulate)
 app.command()(events.replay)
