@@ -1,7 +1,7 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench faults parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench faults fuzz parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -73,6 +73,9 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 	$(BIN)/python -m loadtests.faults
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
+
+fuzz: setup  ## Send 150,000 odd, spoilt and hostile requests to the servers, and look at what that does to them.
+	FRAUD_FUZZ_CALLS=125000 $(BIN)/pytest -q -s tests/contract/scorer/test_fuzz.py tests/contract/feature_service/test_fuzz.py
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
 	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")

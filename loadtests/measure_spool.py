@@ -20,7 +20,7 @@ from rich.console import Console
 from fraudctl.cluster.ports import HOST, free_port
 from loadtests.context import Context
 from scorer.policy import Action
-from scorer.publication import Publication, Record, Topics
+from scorer.publication import AlertToSend, Publication, Record, Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.spool import open_spool
@@ -37,6 +37,7 @@ _SPOOL_BYTES: Final = 1_000_000_000
 _METRICS: Final = Metrics(Resource({}), [])
 _RANDOM: Final = Random(1)  # noqa: S311 - when calls come
 _CONTEXT: Final = TraceContext.new(_RANDOM)
+_ALERT: Final = AlertToSend(None, card_hash=1, transaction_hash=2, decided_at_ms=3)
 
 
 class _Timed(Spooling):
@@ -132,7 +133,8 @@ async def _publisher(
 
 
 def _publication(key: bytes, *, alert: bool = False) -> Publication:
-    return Publication(key, bytes(_DECISION_BYTES), Action.DECLINE if alert else Action.APPROVE, alert, _CONTEXT)
+    action = Action.DECLINE if alert else Action.APPROVE
+    return Publication(key, bytes(_DECISION_BYTES), action, _ALERT if alert else None, _CONTEXT)
 
 
 if __name__ == "__main__":

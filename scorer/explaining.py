@@ -1,48 +1,67 @@
-"""Reasons for alerts, computed beside the event loop: they take milliseconds."""
+"""Reasons for alerts, and how long it takes to find them."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
 import structlog
 
 from scorer.assessment import Assessment
 from scorer.errors import ModelError
+from scorer.policy import Action
 from scorer.reasons import Reason, rule_reason
+from scorer.serving import ServedModel
 
-_THREADS: Final = 2
+_REMEMBERED: Final = 8
+_NS_PER_MS: Final = 1_000_000
 
 log = structlog.get_logger(__name__)
 
 
-class Explaining:
-    """Close it when no call needs it any more."""
+def is_explained(assessment: Assessment) -> bool:
+    """Whatever the policy does not let pass, also where something else overrides it."""
+    return assessment.policy_action is not Action.APPROVE
 
-    def __init__(self, rule_words: Mapping[str, str], *, limit: int) -> None:
+
+class Explaining:
+    """May be used by several threads at once."""
+
+    def __init__(self, *, limit: int, monotonic_ns: Callable[[], int]) -> None:
         """`limit`: of features named; rules that hold are named all."""
-        self._rule_words = rule_words
         self._limit = limit
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="explain")
+        self._now_ns = monotonic_ns
+        self._took_ms: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def least_ms(self) -> float:
+        """That one explanation took lately: the least, since a thread that had to wait says nothing of the work."""
+        return min(self._took_ms.copy(), default=0.0)
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule, self._rule_words[rule]) for rule in assessment.rules)
-
-    def of_model(self, assessment: Assessment) -> asyncio.Future[tuple[Reason, ...]]:
-        """Nothing where no model answered, or it refuses to say."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, self._reasons, assessment)
-
-    async def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
-        return await asyncio.gather(*map(self.of_model, assessments))
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True)
-
-    def _reasons(self, assessment: Assessment) -> tuple[Reason, ...]:
-        if assessment.model is None:
+        """And of lists: what the policy itself has to say."""
+        if not assessment.rules and not assessment.lists:
             return ()
-        try:
-            return assessment.model.scoring.reasons(assessment.vector, limit=self._limit)
-        except ModelError as error:
-            log.error("a model gives no reasons", model=assessment.model.model_name, error=str(error))
-            return ()
+        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
+        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
+
+    def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
+        """Of each of (n); nothing where no model answered, or it refuses to say."""
+        begun_ns = self._now_ns()
+        reasons: list[tuple[Reason, ...]] = [()] * len(assessments)
+        by_model: dict[ServedModel, list[int]] = {}
+        for index, assessment in enumerate(assessments):
+            if assessment.model is not None:
+                by_model.setdefault(assessment.model, []).append(index)
+        for model, indices in by_model.items():
+            vectors = np.array([assessments[index].vector for index in indices])
+            try:
+                found = model.scoring.reasons(vectors, limit=self._limit)
+            except ModelError as error:
+                log.error("a model gives no reasons", model=model.model_name, error=str(error))
+                continue
+            for index, of_one in zip(indices, found, strict=True):
+                reasons[index] = of_one
+        if assessments:
+            self._took_ms.append((self._now_ns() - begun_ns) / _NS_PER_MS / len(assessments))
+        return reasons

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from feature_service.online import KeySet
 from scorer.payments import Marks, Payments
+from scorer.serving import Serving
 from telemetry.trace_context import TraceContext
 
 
@@ -12,6 +13,7 @@ from telemetry.trace_context import TraceContext
 class Group:
     """n payments with what identifies each: its stored decision's key, its payload's hash, its span."""
 
+    serving: Serving  # that decides all of them
     payments: Payments
     keys: KeySet
     decision_keys: list[bytes]
@@ -30,11 +32,13 @@ class Group:
         payments = self.payments
         chosen = list(indices)
         return Group(
+            self.serving,
             Payments(
                 payments.rows[chosen],
                 [payments.transactions[i] for i in chosen],
                 [payments.transaction_ids[i] for i in chosen],
                 [payments.parents[i] for i in chosen],
+                [payments.callers[i] for i in chosen],
             ),
             KeySet(self.keys.keys, self.keys.places[chosen]),
             [self.decision_keys[i] for i in chosen],

@@ -16,11 +16,12 @@ from typing import Final
 import structlog
 from aiokafka.errors import KafkaError
 
-from scorer.publication import Delivery, Publication, Record, Topics
+from scorer.publication import Delivery, Publication, Record, SentAlert, Topics
 from scorer.publishing_round import Offered, Round, WaitedFor, expand
 from scorer.record_sender import RecordSender
 from scorer.spooling import Spooling
 from telemetry.metrics import Metrics
+from telemetry.trace_context import TraceContext
 
 _ROUND: Final = 4_096  # of what was offered, or little more: what is sent again after a failure
 _LINGER_S: Final = 0.02  # at 500 decisions a second this halves what the broker does
@@ -30,8 +31,8 @@ _RETRY_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
-# A publication whose alert was acknowledged, where, and when its round began and ended (monotonic ns).
-AlertSent = Callable[[Publication, Delivery, int, int], None]
+# Of the score's span whose alert was acknowledged, where, and when its round began and ended (monotonic ns).
+AlertSent = Callable[[TraceContext, Delivery, int, int], None]
 
 
 class KafkaPublisher:
@@ -155,7 +156,7 @@ class KafkaPublisher:
 
     async def _send(self, sent: Round) -> None:
         records: list[Record] = []
-        alerts: list[tuple[int, Publication]] = []  # and where their records are
+        alerts: list[tuple[int, SentAlert]] = []  # and where their records are
         for record, alert in sent.records(self._topics):
             if alert is not None:
                 alerts.append((len(records), alert))
@@ -164,8 +165,8 @@ class KafkaPublisher:
         deliveries = await self._until_acknowledged(sent, records)
         ended_ns = time.monotonic_ns()
         for index, alert in alerts:
-            self._alert_sent(alert, deliveries[index], started_ns, ended_ns)
-        for action, count in Counter(alert.action for _, alert in alerts).items():
+            self._alert_sent(alert.context, deliveries[index], started_ns, ended_ns)
+        for action, count in Counter(alert.policy_action for _, alert in alerts).items():
             self._metrics.add("fraud.alerts.published", count, {"action": action.name})
         self._in_memory -= len(sent.offered)
         for _, future in sent.waited_for:
@@ -223,7 +224,7 @@ class KafkaPublisher:
             log.warning("decisions wait in the spool for the next start", size_bytes=spool.size_bytes)
 
     async def _start_sender(self) -> None:
-        await self._sender.start((self._topics.decisions, self._topics.alerts))
+        await self._sender.start((self._topics.decisions, self._topics.alerts, self._topics.audit))
 
     async def _until_sender_started(self) -> None:
         told = ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scorer.publication import Publication, Record, Topics, alert_of, records_of
+from scorer.publication import Publication, Record, SentAlert, Topics, alert_of, records_of
 from scorer.spool import Taken
 
 Offered = Publication | Record
@@ -20,12 +20,12 @@ class Round:
     copied: int = 0  # of what was offered, the first so many are on disk too
     copies: list[Path] = field(default_factory=list)
 
-    def records(self, topics: Topics) -> Iterator[tuple[Record, Publication | None]]:
-        """In the order to send them in; each with its publication, where it is an alert."""
+    def records(self, topics: Topics) -> Iterator[tuple[Record, SentAlert | None]]:
+        """In the order to send them in; each with what is told of it, where it is an alert."""
         for record in () if self.taken is None else self.taken.records:
             yield record, alert_of(record) if record.topic == topics.alerts else None
         for each in (*self.offered, *(each for group, _ in self.waited_for for each in group)):
-            alert = each if isinstance(each, Publication) else None
+            alert = SentAlert(each.policy_action, each.context) if isinstance(each, Publication) else None
             for record in expand(each, topics):
                 yield record, alert if record.topic == topics.alerts else None
 

@@ -12,18 +12,20 @@ from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreUnavailableError
-from feature_service.grpc_server import GrpcServer, TlsFiles
+from feature_service.grpc_server import GrpcServer
 from feature_service.money import RateTable
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
 from scorer.bundle import load_bundle
+from scorer.deployed_policy import first_policy, serve_policy
 from scorer.kafka_settings import KafkaSettings
 from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
-from scorer.servicer import SERVICE, ScoringServicer
-from scorer.serving import Models, serve
+from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
+from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
 from scorer.spool import open_spool
@@ -44,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 async def run(
     settings: ScorerSettings,
+    server_settings: ServerSettings,
     store_settings: StoreSettings,
     contract: ContractSettings,
     kafka: KafkaSettings,
@@ -51,10 +54,11 @@ async def run(
 ) -> None:
     """Serve until cancelled. Waits for Redis where it is not there yet, and without a spool for Kafka.
 
-    Raises: BundleError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
-    models = serve(load_bundle(settings.model_dir))
+    current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
+    policy = first_policy(settings, id_key, current.serving.decider)
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
     async with AsyncExitStack() as stack:
@@ -66,7 +70,6 @@ async def run(
             emitter,
             KeepPolicy(settings.sampled_share),
             random,
-            policy_version=models.decider.policy_version,
             alerts_topic=settings.alerts_topic,
         )
         store = make_redis_store(store_settings, contract, id_key)
@@ -92,7 +95,7 @@ async def run(
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         parts = assemble(
             stack,
-            models,
+            current,
             store,
             publisher,
             settings=settings,
@@ -101,7 +104,11 @@ async def run(
             metrics=metrics,
             random=random,
         )
+        # By the bundle's policy, since one that is switched off would leave things cold.
         await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
+        serve_policy(
+            stack, policy, current, publisher, settings=settings, id_key=id_key, metrics=metrics, random=random
+        )
         _spare_collections()
         servicer = ScoringServicer(
             requests,
@@ -116,17 +123,19 @@ async def run(
         server = GrpcServer(
             SERVICE,
             servicer.handler(),
+            PERMISSIONS,
             bind=settings.scorer_bind,
-            tls=TlsFiles(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file),
+            settings=server_settings,
+            metrics=metrics,
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
         )
-        _announce(models, metrics, settings.scorer_bind)
+        _announce(current.serving, metrics, settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
 
 
-def _announce(models: Models, metrics: Metrics, bind: str) -> None:
-    model = models.full
+def _announce(serving: Serving, metrics: Metrics, bind: str) -> None:
+    model = serving.models.full
     labels: Labels = {"model_name": model.model_name, "model_version": model.model_version}
     metrics.set("fraud.model.loaded", 1, labels)
     log.info("serving", bind=bind, model=model.model_name, model_version=model.model_version)

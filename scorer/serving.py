@@ -1,4 +1,8 @@
-"""A loaded bundle as the scorer uses it: two models that know their names, and the policy over both."""
+"""What payments are decided with: models that know their names, and the policy over them.
+
+Models and policy may be replaced while calls are in flight. Each group of payments takes one `Serving` when it is
+prepared and carries it to its last byte, so that every decision names exactly what decided it.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.catalogue import feature_set_version
+from feature_service.catalogue import REQUEST_FEATURES, feature_set_version
 from scorer.bundle import Bundle
 from scorer.policy import Decider
 from scorer.reasons import Reason
@@ -26,8 +30,8 @@ class Scoring(Protocol):
         """Of (n, features), as (n,); the same bits as one by one. Raises: ModelError."""
         ...
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
-        """Takes milliseconds, mostly without the interpreter lock. Raises: ModelError."""
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
+        """Of each of (n, features) at most `limit`, the strongest first. Raises: ModelError."""
         ...
 
 
@@ -45,20 +49,34 @@ class ServedModel:
 class Models:
     full: ServedModel
     request_only: ServedModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Serving:
+    """Immutable, and replaced as a whole. Equal only to itself."""
+
+    models: Models
     decider: Decider
-    rule_features: tuple[str, ...]  # of the request, that the policy's rules look at
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """All features that any of them needs; the full model's first, in its order."""
-        names = (*self.full.scoring.feature_names, *self.request_only.scoring.feature_names, *self.rule_features)
+        """The full model's first, in its order; then what else models need or rules, of any policy, may look at."""
+        models = self.models
+        names = (*models.full.scoring.feature_names, *models.request_only.scoring.feature_names, *REQUEST_FEATURES)
         return tuple(dict.fromkeys(names))
 
 
-def serve(bundle: Bundle) -> Models:
+@dataclass(slots=True)
+class CurrentServing:
+    """What the next group takes. Set it on the event loop only."""
+
+    serving: Serving
+
+
+def serve(bundle: Bundle) -> Serving:
     """The request-only model has the bundle's version, another name, and a feature set of its own."""
     manifest = bundle.manifest
-    return Models(
+    models = Models(
         ServedModel(manifest.model_name, manifest.model_version, manifest.feature_set_version, bundle.full),
         ServedModel(
             f"{manifest.model_name}-request-only",
@@ -66,6 +84,5 @@ def serve(bundle: Bundle) -> Models:
             feature_set_version(manifest.request_feature_names),
             bundle.request_only,
         ),
-        bundle.decider,
-        manifest.request_feature_names,
     )
+    return Serving(models, bundle.decider)

@@ -9,7 +9,8 @@ from opentelemetry.trace import SpanKind
 from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.payments import Marks
-from scorer.publication import Delivery, Publication
+from scorer.policy import Override
+from scorer.publication import Delivery
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
 from telemetry.keep import KeepPolicy, KeepReason
 from telemetry.spans import SpanEmitter, unix_offset_ns
@@ -21,6 +22,7 @@ class Scored:
     """One decision, as its trace and log line tell it."""
 
     transaction_id: str
+    policy_version: str
     assessment: Assessment
     alert: bool
     context: TraceContext  # of its own span
@@ -31,16 +33,14 @@ class Scored:
     skipped: Sequence[Stage]
     kept_because: KeepReason | None
     deadline_missed: bool
+    caller: str  # empty where callers are not told apart
 
 
 class ScoreSpans:
-    def __init__(
-        self, emitter: SpanEmitter, keep: KeepPolicy, random: Random, *, policy_version: str, alerts_topic: str
-    ) -> None:
+    def __init__(self, emitter: SpanEmitter, keep: KeepPolicy, random: Random, *, alerts_topic: str) -> None:
         self._emitter = emitter
         self._random = random
         self._keep = keep
-        self._policy_version = policy_version
         self._alerts_topic = alerts_topic
 
     def keeps(self, context: TraceContext, *, degraded: bool, alert: bool) -> KeepReason | None:
@@ -58,10 +58,13 @@ class ScoreSpans:
             "fraud.action": assessment.action.name,
             "fraud.tier": assessment.tier.name,
             "fraud.alert": scored.alert,
-            "fraud.policy.version": self._policy_version,
+            "fraud.policy.version": scored.policy_version,
             "fraud.kept_because": kept_because,
             "fraud.deadline.missed": scored.deadline_missed,
         }
+        if assessment.answer.override is not Override.NONE:
+            attributes["fraud.override"] = assessment.answer.override.name
+            attributes["fraud.policy.action"] = assessment.policy_action.name
         if assessment.model is not None and assessment.probability is not None:
             attributes["fraud.probability"] = assessment.probability
             attributes["fraud.model.name"] = assessment.model.model_name
@@ -71,6 +74,8 @@ class ScoreSpans:
             attributes["fraud.features.freshness_ms"] = scored.freshness_ms
         if scored.reason_codes:
             attributes["fraud.reason_codes"] = scored.reason_codes
+        if scored.caller:
+            attributes["fraud.caller"] = scored.caller
         if scored.skipped:
             attributes["fraud.skipped_stages"] = scored.skipped
         offset_ns = unix_offset_ns()
@@ -121,15 +126,15 @@ class ScoreSpans:
             kind=SpanKind.SERVER,
         )
 
-    def alert_sent(self, publication: Publication, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
+    def alert_sent(self, score: TraceContext, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
         """The alert's way to Kafka, from monotonic times; leads from the trace to the record."""
         if not self._emitter.enabled:
             return
         offset_ns = unix_offset_ns()
         self._emitter.emit(
             "send alerts",
-            context=publication.context.child(self._random),
-            parent=publication.context,
+            context=score.child(self._random),
+            parent=score,
             start_ns=started_ns + offset_ns,
             end_ns=ended_ns + offset_ns,
             attributes={

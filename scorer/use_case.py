@@ -1,27 +1,38 @@
-"""Deciding one payment: read, assess, explain, remember, publish, within the time there is. Knows no transport.
+"""Deciding payments as they come, each within its own time. Knows no transport.
 
-A stage that would overrun its part of the budget is skipped and named in the answer.
+Calls that arrive together are read, predicted and stored together: a group costs little more than one of them. A stage
+that would overrun a call's part of its budget is skipped and named in its answer, while others of its group wait on.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from feature_service.errors import StoreUnavailableError
-from scorer.budget import Budget, Stage
+from feature_service.online import KeySet
+from feature_service.stores.attempts import BurstRead
+from scorer.budget import Budget
+from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
-from scorer.decision_writer import additions, read_back
+from scorer.decision_writer import additions
 from scorer.errors import ScorerError
-from scorer.explaining import Explaining
+from scorer.explaining import Explaining, is_explained
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Tier
+from scorer.policy import Action
 from scorer.publication import Publication
-from scorer.reasons import Reason
+from scorer.store_waits import StoreWaits
 
-Value = TypeVar("Value")
+_MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
+_GATHER_S: Final = 0.002  # longest wait for others while calls are under way
+_AFTER_ANSWERS_S: Final = 0.001
+_PAYLOAD_DIFFERS: Final = "this transaction_id was decided already, on another payload: send it under an id of its own"
 
 
 class PayloadDiffersError(ScorerError):
@@ -29,8 +40,23 @@ class PayloadDiffersError(ScorerError):
 
 
 class Reader(Protocol):
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    def read(self, keys: Sequence[bytes]) -> Awaitable[list[bytes | None]]:
         """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
+        ...
+
+
+class BurstReader(Protocol):
+    """Sees what was asked a moment ago, and leaves what is asked now."""
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        """In one round trip. A caller that gives up cancels nothing: what was asked counts.
+
+        Raises: StoreUnavailableError.
+        """
+        ...
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        """Have those that follow know it. Raises: StoreUnavailableError."""
         ...
 
 
@@ -45,129 +71,204 @@ class Publisher(Protocol):
 
 
 class ScoreOne:
-    """For one event loop. Close it when no call is in flight any more."""
+    """For one event loop. Close it when no call comes any more."""
 
     def __init__(
         self,
         maker: DecisionMaker,
-        reader: Reader,
+        bursts: BurstReader,
         decisions: DecisionStore,
         publisher: Publisher,
         explaining: Explaining,
         observer: Observer,
+        waits: StoreWaits,
         *,
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._maker = maker
-        self._reader = reader
+        self._bursts = bursts
         self._decisions = decisions
         self._publisher = publisher
         self._explaining = explaining
         self._observer = observer
+        self._waits = waits
         self._now_ns = monotonic_ns
-        self._after_answer: set[asyncio.Task[None]] = set()
+        self._arriving: list[Case] = []
+        self._departure: asyncio.Handle
+        self._unfinished: set[asyncio.Future[Any]] = set()
 
     async def close(self) -> None:
-        """Finish what answers left to be done."""
-        if self._after_answer:
-            await asyncio.wait(self._after_answer)
+        """Finish what is under way, and what answers left to be done."""
+        while self._unfinished:
+            await asyncio.wait(self._unfinished)
 
     async def score(self, payment: Payments, budget: Budget, *, decoded_ns: int) -> Answer:
-        """Decide one (n is 1), before its budget ends. Raises: PayloadDiffersError."""
-        group = self._maker.prepare(payment, arrived_ns=budget.started_ns, decoded_ns=decoded_ns)
-        skipped: list[Stage] = []
-        values = await _within(budget.features_ms(self._now_ns()), lambda: self._reader.read(group.all_keys))
-        if values is not None and (stored := StoredDecision.decode(values[-1])) is not None:
-            return self._replayed(group, stored)
-        [assessed] = self._maker.assess(group, self._maker.predict(group, None if values is None else values[:-1]))
-        if assessed.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
-            skipped.append("features")
+        """Decide one (n is 1), before its budget ends. Raises: PayloadDiffersError.
 
-        reasons: tuple[Reason, ...] = ()
-        late: asyncio.Future[tuple[Reason, ...]] | None = None
-        if assessed.alert:
-            explanation = self._explaining.of_model(assessed.assessment)
-            await asyncio.wait({explanation}, timeout=budget.explanation_ms(self._now_ns()) / 1000)
-            if explanation.done():
-                reasons = explanation.result()
+        A caller that gives up cancels nothing: the payment is still decided, stored and published.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._arriving:
+            self._departure = (
+                loop.call_later(_GATHER_S, self._depart) if self._unfinished else loop.call_soon(self._depart)
+            )
+        case = Case(payment, budget, decoded_ns, self._unfinished_future(loop))
+        self._arriving.append(case)
+        return await asyncio.shield(case.answer)
+
+    def _depart(self) -> None:
+        self._departure.cancel()
+        cases, self._arriving = self._arriving[:_MOST_TOGETHER], self._arriving[_MOST_TOGETHER:]
+        if self._arriving:
+            self._departure = asyncio.get_running_loop().call_soon(self._depart)
+        group = self._maker.prepare(
+            Payments.joined([case.payment for case in cases]),
+            arrived_ns=min(case.budget.started_ns for case in cases),
+            decoded_ns=max(case.decoded_ns for case in cases),
+        )
+        for place, case in enumerate(cases):
+            case.place = place
+        self._waits.start(
+            lambda: self._bursts.read(group.payments.rows, group.keys, group.decision_keys),
+            Budget.features_ms,
+            cases,
+            lambda some, found: self._decide(group, some, found),
+        )
+
+    def _decide(self, all_of: Group, cases: Sequence[Case], found: BurstRead | None) -> None:
+        histories, unseen = None, None
+        if found is not None:
+            histories, unseen = found.histories, found.unseen
+            cases = self._without_stored(all_of, cases, found.others)
+            if not cases:
+                return
+            if unseen is not None and len(cases) < unseen.shape[0]:
+                unseen = unseen[[case.place for case in cases]]
+        group = regrouped(all_of, cases)
+        assessed = self._maker.assess(group, self._maker.predict(group, histories, unseen))
+        for case, each in zip(cases, assessed, strict=True):
+            case.assessed = each
+            case.skipped.extend(each.assessment.skipped)
+            if found is not None and not found.complete:
+                case.skipped.append("attempts")
+        self._explain(group, cases)
+        decided = self._maker.decide(
+            group, assessed, [case.reasons for case in cases], [case.skipped for case in cases]
+        )
+        for case, decision in zip(cases, decided, strict=True):
+            case.decided = decision
+        self._waits.start(
+            lambda: self._decisions.put_if_absent(group.decision_keys, [each.stored.encode() for each in decided]),
+            Budget.idempotency_ms,
+            cases,
+            lambda some, earlier: self._answer(group, some, earlier),
+        )
+
+    def _explain(self, group: Group, cases: Sequence[Case]) -> None:
+        for case in cases:
+            case.reasons = self._explaining.of_rules(case.assessed.assessment)
+        explained = [case for case in cases if is_explained(case.assessed.assessment)]
+        if not explained:
+            return
+        needed_ms, now_ns = len(explained) * self._explaining.least_ms, self._now_ns()
+        in_time = []
+        for case in explained:
+            if case.budget.explanation_ms(now_ns) > needed_ms:
+                in_time.append(case)
             else:
-                late = explanation
-                skipped.append("explanation")
-            group.marks.explained_ns = self._now_ns()
-        reasons = (*self._explaining.of_rules(assessed.assessment), *reasons)
+                case.reasons_are_late = True
+                case.skipped.append("explanation")
+        reasons = self._explaining.of_models([case.assessed.assessment for case in in_time])
+        for case, of_model in zip(in_time, reasons, strict=True):
+            case.reasons = (*case.reasons, *of_model)
+        group.marks.explained_ns = self._now_ns()
 
-        [decided] = self._maker.decide(group, [assessed], [reasons], [skipped])
-        earlier = await _within(
-            budget.idempotency_ms(self._now_ns()),
-            lambda: self._decisions.put_if_absent(group.decision_keys, [decided.stored.encode()]),
-        )
-        publication = decided.publication
-        if earlier is None:
-            skipped.append("idempotency")
-            publication = publication._replace(decision=publication.decision + additions(skipped=["idempotency"]))
-        elif (stored := StoredDecision.decode(earlier[0])) is not None:
-            return self._replayed(group, stored)
-        decision = publication.decision
-        if late is not None:
-            self._later(self._publish_explained(publication, late))
-        elif not self._publisher.offer(publication):
-            skipped.append("publishing")
-            decision += additions(skipped=["publishing"])
-        ended_ns = self._now_ns()
-        scored = self._maker.scored(
-            group, 0, assessed, decided, reasons, skipped, links=(), deadline_missed=budget.remaining_ms(ended_ns) < 0
-        )
-        self._observer.counted([assessed.assessment], group.marks, caller="rpc")
-        self._observer.answered(scored, group.marks, ended_ns=ended_ns)
-        self._observer.scored(scored, group.marks, ended_ns=ended_ns)
-        return Answer(decision, replayed=False)
+    def _answer(self, group: Group, cases: Sequence[Case], earlier: Sequence[bytes | None] | None) -> None:
+        if earlier is not None:
+            cases = self._without_stored(group, cases, earlier)
+        for case in cases:
+            publication = case.decided.publication
+            if earlier is None:
+                case.skipped.append("idempotency")
+                publication = publication._replace(decision=publication.decision + additions(skipped=["idempotency"]))
+            decision = publication.decision
+            if not case.reasons_are_late and not self._publisher.offer(publication):
+                case.skipped.append("publishing")
+                decision += additions(skipped=["publishing"])
+            case.settle(Answer(decision, replayed=False))
+            if case.reasons_are_late:
+                loop = asyncio.get_running_loop()
+                explained = self._unfinished_future(loop)
+                loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
+        if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
+            self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
+        self._observe(group, cases)
+        if self._arriving:
+            self._depart()
 
-    def _replayed(self, group: Group, stored: StoredDecision) -> Answer:
-        if stored.request_hash != group.request_hashes[0]:
-            raise PayloadDiffersError(
-                "this transaction_id was decided already, on another payload: send it under an id of its own"
-            )
-        payments = group.payments
+    def _publish_explained(self, case: Case, publication: Publication, done: "asyncio.Future[Any]") -> None:
+        """With the reasons that were too late for the answer."""
+        try:
+            [reasons] = self._explaining.of_models([case.assessed.assessment])
+            self._publisher.offer(publication._replace(decision=publication.decision + additions(reasons=reasons)))
+        finally:
+            done.set_result(None)
+
+    def _without_stored(self, group: Group, cases: Sequence[Case], values: Sequence[bytes | None]) -> list[Case]:
+        """Those that have no decision yet; the others get theirs. `values`: under the group's decision keys."""
+        undecided = []
+        for case in cases:
+            stored = StoredDecision.decode(values[case.place])
+            if stored is None:
+                undecided.append(case)
+            elif stored.request_hash == group.request_hashes[case.place]:
+                self._replay(group, case, stored)
+            else:
+                case.fail(PayloadDiffersError(_PAYLOAD_DIFFERS))
+        return undecided
+
+    def _replay(self, group: Group, case: Case, stored: StoredDecision) -> None:
+        transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
-        _, action = read_back(stored.decision)
-        self._publisher.offer(
-            Publication(
-                payments.transaction_ids[0].encode(),
-                stored.decision,
-                action,
-                action in self._maker.alert_actions,
-                group.contexts[0],
-            )
-        )
+        _, publication = self._maker.replay(group, case.place, stored)
+        self._publisher.offer(publication)
         self._observer.replayed(
-            payments.transaction_ids[0],
-            group.contexts[0],
-            payments.parents[0],
+            transaction_id,
+            context,
+            group.payments.parents[case.place],
             group.marks,
             caller="rpc",
             ended_ns=self._now_ns(),
         )
-        return Answer(stored.decision, replayed=True)
+        case.settle(Answer(stored.decision, replayed=True))
 
-    async def _publish_explained(
-        self, publication: Publication, explanation: asyncio.Future[tuple[Reason, ...]]
-    ) -> None:
-        """With the reasons that were too late for the answer."""
-        reasons = additions(reasons=await explanation)
-        self._publisher.offer(publication._replace(decision=publication.decision + reasons))
+    def _observe(self, group: Group, cases: Sequence[Case]) -> None:
+        ended_ns = self._now_ns()
+        self._observer.counted([case.assessed.assessment for case in cases], group.marks, caller="rpc")
+        for case in cases:
+            scored = self._maker.scored(
+                group,
+                case.place,
+                case.assessed,
+                case.decided,
+                case.reasons,
+                case.skipped,
+                links=(),
+                deadline_missed=case.budget.remaining_ms(ended_ns) < 0,
+            )
+            self._observer.answered(scored, group.marks, ended_ns=ended_ns)
+            self._observer.scored(scored, group.marks, ended_ns=ended_ns)
 
-    def _later(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._after_answer.add(task)
-        task.add_done_callback(self._after_answer.discard)
+    async def _note_declined(self, group: Group, cases: Sequence[Case]) -> None:
+        """Where that is not possible, the decisions themselves say so once they are folded."""
+        declined = group.only([case.place for case in cases])
+        with suppress(StoreUnavailableError):
+            await self._bursts.note_declined(declined.payments.rows, declined.keys)
 
+    def _unfinished_future(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
+        return self._finishing(loop.create_future())
 
-async def _within(allowed_ms: float, call: Callable[[], Awaitable[Value]]) -> Value | None:
-    """What the call gives, None where it is too late or the store is away."""
-    if allowed_ms <= 0:
-        return None
-    try:
-        async with asyncio.timeout(allowed_ms / 1000):
-            return await call()
-    except (TimeoutError, StoreUnavailableError):
-        return None
+    def _finishing(self, future: "asyncio.Future[Any]") -> "asyncio.Future[Any]":
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future

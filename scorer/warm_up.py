@@ -1,6 +1,5 @@
 """Everything a first call would wait for: compiled code, native predictors, connections."""
 
-import asyncio
 import time
 from typing import Final
 
@@ -34,7 +33,7 @@ async def warm_up(
         values = await reader.read(group.all_keys)
         for histories in (None, values[: len(group.keys.keys)]):
             assessed = maker.assess(group, maker.predict(group, histories))
-            reasons = await asyncio.gather(*(explaining.of_model(each.assessment) for each in assessed))
+            reasons = explaining.of_models([each.assessment for each in assessed])
             maker.decide(group, assessed, reasons, [()] * len(assessed))
 
 

@@ -8,10 +8,10 @@ from feature_service.errors import StoreError
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 
-_SOURCE: Final = Path(__file__).with_name("fold.lua").read_text()
-LIBRARY: Final = _SOURCE.partition("name=")[2].split()[0]  # what the Function is called in Redis
+_SOURCES: Final = [Path(__file__).with_name(name).read_text() for name in ("fold.lua", "attempts.lua")]
+LIBRARIES: Final = [source.partition("name=")[2].split()[0] for source in _SOURCES]  # what Redis calls them
 SETTINGS: Final = ("maxmemory-policy", "appendonly", "cluster-enabled")
-_LOAD: Final = encode_command(b"FUNCTION", b"LOAD", b"REPLACE", _SOURCE.encode())
+_LOAD: Final = [encode_command(b"FUNCTION", b"LOAD", b"REPLACE", source.encode()) for source in _SOURCES]
 _GET_SETTINGS: Final = encode_command(b"CONFIG", b"GET", *(name.encode() for name in SETTINGS))
 
 
@@ -27,12 +27,12 @@ def refusal_of(settings: Mapping[str, str], *, in_cluster: bool) -> str | None:
 
 
 async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
-    """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailableError."""
+    """Check what the guarantees rest on, and load the Functions. Raises: StoreError, StoreUnavailableError."""
     [flat] = accepted(await pipe.call([_GET_SETTINGS]))
     texts = [text.decode() for text in flat]
     if refusal := refusal_of(dict(zip(texts[::2], texts[1::2], strict=True)), in_cluster=in_cluster):
         raise StoreError(refusal)
-    accepted(await pipe.call([_LOAD]))
+    accepted(await pipe.call(_LOAD))
 
 
 class RedisMaster:
@@ -53,3 +53,12 @@ class RedisMaster:
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         [values] = accepted(await self._pipe.call([encode_command(b"MGET", *keys)]))
         return cast("list[bytes | None]", values)
+
+    async def read_and_call(
+        self, keys: Sequence[bytes], _: Sequence[bytes], commands: Sequence[bytes | memoryview]
+    ) -> tuple[list[bytes | None], list[Any]]:
+        if not keys:
+            return [], await self._pipe.call(commands) if commands else []
+        answers = await self._pipe.call([encode_command(b"MGET", *keys), *commands])
+        [values] = accepted(answers[:1])
+        return values, answers[1:]

@@ -16,7 +16,7 @@ from feature_service.errors import (
     StoreUnavailableError,
 )
 from feature_service.records import ENTITIES
-from feature_service.stores.cluster_url import ClusterUrl
+from feature_service.stores.cluster_url import ClusterUrl, check_password, unreadable_url
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_answers import accepted, is_passing
@@ -52,6 +52,12 @@ class RedisServers(Protocol):
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The strings under at least one key. Raises: StoreUnavailableError."""
+        ...
+
+    async def read_and_call(
+        self, keys: Sequence[bytes], call_keys: Sequence[bytes], commands: Sequence[bytes | memoryview]
+    ) -> tuple[list[bytes | None], list[Any]]:
+        """As `read` and `call`, in one round trip. `commands`: such as do no harm if they are carried out twice."""
         ...
 
 
@@ -191,14 +197,13 @@ class RedisHistoryStore:
 
 
 def _servers(url: str, *, timeout_s: float) -> RedisServers:
+    check_password(url)
     if ClusterUrl.matches(url):
         return RedisCluster(ClusterUrl.parse(url), timeout_s=timeout_s)
     try:
         return RedisMaster(url, timeout_s=timeout_s)
-    except ValueError:  # its words may hold a part of the password
-        raise StoreError(
-            "FRAUD_REDIS_URL is neither redis://user:password@host:port/0 nor redis+cluster://user:password@host,host"
-        ) from None
+    except ValueError:
+        raise unreadable_url() from None
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:

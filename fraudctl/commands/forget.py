@@ -29,10 +29,9 @@ def forget(
     from rich.console import Console
 
     from feature_service.contract_settings import ContractSettings
-    from feature_service.settings import StoreSettings
+    from feature_service.settings import StoreSettings, make_redis_masters
     from feature_service.stores.generations import found_generations
     from feature_service.stores.layout import StoreLayout
-    from feature_service.stores.redis_masters import redis_masters
     from fraudctl.local import use_local_environment
     from stream_processor.erasures import apply, register, registered
     from stream_processor.settings import KafkaSettings, StreamProcessorSettings
@@ -52,7 +51,7 @@ def forget(
         if asked:
             await register(connection, topic, asked)  # first: whatever happens then, --again finishes it
         erasures: Sequence[Erasure] = asked or await registered(connection, topic)
-        async with redis_masters(store.redis_url, timeout_ms=store.redis_timeout_ms) as masters:
+        async with make_redis_masters(store) as masters:
             for generation, layout_id in (await found_generations(masters)).items():
                 shard_count, fingerprint, _ = layout_id.split("-")
                 if fingerprint != id_key.fingerprint:

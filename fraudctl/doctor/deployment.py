@@ -7,10 +7,12 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from feature_service.client_settings import ClientSettings
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import FeatureError
 from feature_service.identity import IdKey
 from feature_service.money import RateTable
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, store_layout
 from feature_service.stores.layout import StoreLayout
 from fraudctl.doctor.finding import Finding, ok, wrong
@@ -31,6 +33,8 @@ class Deployment:
     scorer: ScorerSettings
     stream: StreamProcessorSettings
     kafka: KafkaSettings
+    server: ServerSettings  # of all gRPC servers
+    client: ClientSettings
     features_address: str  # of the feature service
 
     @property
@@ -51,7 +55,10 @@ def read_deployment(environment: Mapping[str, str]) -> tuple[Deployment | None, 
 
     contract, store, scorer = read(ContractSettings), read(StoreSettings), read(ScorerSettings)
     stream, kafka = read(StreamProcessorSettings), read(KafkaSettings)
+    server, client = read(ServerSettings), read(ClientSettings)
     if contract is None or store is None or scorer is None or stream is None or kafka is None:
+        return None, problems
+    if server is None or client is None:
         return None, problems
     try:
         id_key = contract.read_id_key()
@@ -59,7 +66,7 @@ def read_deployment(environment: Mapping[str, str]) -> tuple[Deployment | None, 
     except FeatureError as error:
         return None, [wrong(_SUBJECT, str(error), "give every service the same, readable file")]
     features_address = environment.get("FRAUD_FEATURE_SERVICE_ADDRESS", _FEATURES_ADDRESS)
-    deployment = Deployment(contract, id_key, store, scorer, stream, kafka, features_address)
+    deployment = Deployment(contract, id_key, store, scorer, stream, kafka, server, client, features_address)
     return deployment, [ok(_SUBJECT, f"make sense, and stand for the layout {deployment.layout.layout_id}")]
 
 

@@ -28,17 +28,17 @@ async def check_model(deployment: Deployment) -> list[Finding]:
 
 
 async def check_tls(deployment: Deployment) -> list[Finding]:
-    scorer = deployment.scorer
-    if scorer.tls_certificate_file is None:
+    server = deployment.server
+    if server.tls_certificate_file is None:
         return []
-    if scorer.tls_key_file is None:
+    if server.tls_key_file is None:
         return [wrong("TLS", "there is a certificate without a key", "give FRAUD_TLS_KEY_FILE")]
     try:
-        if scorer.tls_client_ca_file is not None:
-            ssl.create_default_context(cafile=str(scorer.tls_client_ca_file))
-        ends_s = _expires_s(scorer.tls_certificate_file, scorer.tls_key_file)
+        if server.tls_client_ca_file is not None:
+            ssl.create_default_context(cafile=str(server.tls_client_ca_file))
+        ends_s = _expires_s(server.tls_certificate_file, server.tls_key_file)
     except ssl.SSLCertVerificationError as error:
-        return [wrong("TLS", f"{scorer.tls_certificate_file}: {error.verify_message}", "renew the certificate")]
+        return [wrong("TLS", f"{server.tls_certificate_file}: {error.verify_message}", "renew the certificate")]
     except (OSError, ssl.SSLError) as error:
         return [wrong("TLS", f"its files cannot be used: {error}", "mend FRAUD_TLS_*: PEM files, a key that fits")]
     days = (ends_s - time.time()) / _DAY_S

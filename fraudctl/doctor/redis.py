@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from feature_service.errors import FeatureError
 from feature_service.stores.cluster_url import ClusterUrl
-from feature_service.stores.redis_master import LIBRARY, SETTINGS, refusal_of
+from feature_service.stores.redis_master import LIBRARIES, SETTINGS, refusal_of
 from feature_service.stores.redis_masters import RedisMasters, redis_masters
 from fraudctl.doctor.deployment import Deployment
 from fraudctl.doctor.finding import Finding, ok, warning, wrong
@@ -21,7 +21,7 @@ _STATUSES: Final = ("aof_last_write_status", "aof_last_bgrewrite_status")
 
 
 async def check_redis(deployment: Deployment) -> list[Finding]:
-    url = deployment.store.redis_url
+    url = deployment.store.redis_url.get_secret_value()
     try:
         async with redis_masters(url, timeout_ms=_TIMEOUT_MS) as masters:
             findings = []
@@ -63,10 +63,10 @@ async def _check_master(client: Any, *, in_cluster: bool) -> list[Finding]:
                 "synchronise both: freshness is off by that",
             )
         )
-    if not await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", LIBRARY):
-        findings.append(
-            warning(_SUBJECT, f"has no Function {LIBRARY}", "start a service of this version: each loads it")
-        )
+    for library in LIBRARIES:
+        if not await client.execute_command("FUNCTION", "LIST", "LIBRARYNAME", library):
+            remedy = "start a service of this version: each loads it"
+            findings.append(warning(_SUBJECT, f"has no Function library {library}", remedy))
     return findings or [ok(_SUBJECT, f"version {version}, keeps everything, on disk too; {_memory(info)}")]
 
 

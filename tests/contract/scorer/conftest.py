@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from feature_service.settings import StoreSettings, make_redis_store
 from fraudctl.cluster.ports import free_port
@@ -28,6 +29,7 @@ class Served:
     bootstrap: str
     decisions_topic: str
     alerts_topic: str
+    audit_topic: str
 
     def environment(self, redis_url: str) -> Mapping[str, str]:
         return {
@@ -37,6 +39,7 @@ class Served:
             "FRAUD_KAFKA_BOOTSTRAP": self.bootstrap,
             "FRAUD_DECISIONS_TOPIC": self.decisions_topic,
             "FRAUD_ALERTS_TOPIC": self.alerts_topic,
+            "FRAUD_AUDIT_TOPIC": self.audit_topic,
         }
 
     def fold_into(self, redis_url: str) -> None:
@@ -53,9 +56,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str) -> Se
     directory = tmp_path_factory.mktemp("world")
     world = make_world(directory)
     bundle_path = train_bundle(world, directory)
-    decisions, alerts = (f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts"))
-    asyncio.run(ensure_topics(kafka_bootstrap, [TopicSpec(decisions, partitions=3), TopicSpec(alerts)]))
-    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, decisions, alerts)
+    decisions, alerts, audit = (f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts", "audit"))
+    topics = [TopicSpec(decisions, partitions=3), TopicSpec(alerts), TopicSpec(audit)]
+    asyncio.run(ensure_topics(kafka_bootstrap, topics))
+    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, decisions, alerts, audit)
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +91,18 @@ def scorer(
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def forget_attempts(folded_redis: str) -> Iterator[Callable[[], None]]:
+    """Makes the scorer see no other calls, as if they had been long ago and in no log."""
+    with redis.Redis.from_url(folded_redis) as client:
+
+        def forget() -> None:
+            for key in client.scan_iter("g*:{*}:a[ckmtdi]:*", count=100_000):
+                client.unlink(key)
+
+        yield forget
 
 
 @pytest.fixture

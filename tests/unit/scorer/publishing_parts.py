@@ -10,7 +10,7 @@ from fraud.v1.decision_pb2 import Decision
 from opentelemetry.sdk.resources import Resource
 
 from scorer.policy import Action
-from scorer.publication import Delivery, Publication, Record, Topics
+from scorer.publication import AlertToSend, Delivery, Publication, Record, Topics
 from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
 from telemetry.trace_context import TraceContext
@@ -47,5 +47,6 @@ class Sender(RecordSender):
 
 def publication(transaction_id: str, *, alert: bool = False) -> Publication:
     action = Action.DECLINE if alert else Action.APPROVE
-    decision = Decision(transaction_id=transaction_id, action=action).SerializeToString()  # type: ignore[arg-type]
-    return Publication(transaction_id.encode(), decision, action, alert, CONTEXT)
+    decision = Decision(transaction_id=transaction_id, policy_action=action)  # type: ignore[arg-type]
+    to_send = AlertToSend(None, card_hash=1, transaction_hash=2, decided_at_ms=3) if alert else None
+    return Publication(transaction_id.encode(), decision.SerializeToString(), action, to_send, CONTEXT)

@@ -2,25 +2,28 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import numpy as np
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ORIGIN_CALL, ORIGIN_STREAM, Decision, Origin
 from fraud.v1.transaction_pb2 import Transaction
+from numpy.typing import NDArray
 from opentelemetry.sdk.resources import Resource
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
-from feature_service.online import OnlineFeatures
+from feature_service.online import KeySet, OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.records import DECODED, Kind
+from feature_service.stores.attempts import BurstRead
 from feature_service.stores.layout import StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
 from scorer.assessment import Assessor
 from scorer.batch_use_case import ScoreMany
+from scorer.breaker import Breaker
 from scorer.budget import Budget, StageShares, start_budget
 from scorer.bundle import load_bundle
 from scorer.decision_maker import Clock, DecisionMaker
@@ -29,8 +32,9 @@ from scorer.explaining import Explaining
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
-from scorer.serving import Models, serve
+from scorer.serving import CurrentServing, serve
 from scorer.spans import ScoreSpans
+from scorer.store_waits import StoreWaits
 from scorer.use_case import ScoreOne
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Metrics
@@ -39,7 +43,7 @@ from telemetry.spans import SpanEmitter
 LAYOUT = StoreLayout(shard_count=4, key_fingerprint="0a1b2c3d")
 SHARES = StageShares(features=0.5, explanation=0.8, idempotency=0.9)
 NOW_MS = 1_700_000_000_000
-PLENTY_MS = 10_000.0
+PLENTY_MS = 120_000.0  # code may have to be compiled first
 # The small model takes large amounts for frauds, and its policy lets small ones pass.
 GENUINE_MINOR = 0
 FRAUD_MINOR = 100_000
@@ -72,8 +76,12 @@ class Histories:
     hangs: bool = False
     away: bool = False
     spoilt: set[bytes] = field(default_factory=set)
+    reads: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        self.reads += 1
+        self.asked.set()
         if self.hangs:
             await asyncio.Event().wait()
         if self.away:
@@ -84,6 +92,27 @@ class Histories:
             b"spoilt" if key in self.spoilt else self.decisions.values.get(key, value)
             for key, value in zip(keys, found, strict=True)
         ]
+
+
+@dataclass
+class Bursts:
+    """`BurstReader` that sees no attempts, and keeps what was noted."""
+
+    histories: Histories
+    complete: bool = True
+    takes_notes: bool = True
+    declined: list[int] = field(default_factory=list)  # transaction hashes
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        values = await self.histories.read([*keys.keys, *others])
+        count = len(keys.keys)
+        return BurstRead(values[:count], None, values[count:], self.complete)
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        await asyncio.sleep(0)
+        if not self.takes_notes:
+            raise StoreUnavailableError("away")
+        self.declined += rows["transaction_hash"].tolist()
 
 
 @dataclass
@@ -109,40 +138,54 @@ class Outbox:
 class Parts:
     """Everything is switched by its parts' fields."""
 
-    def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
-        self.models: Models = serve(load_bundle(bundle))
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        freshness_limit_ms: int = 60_000,
+        explaining_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`explaining_ns`: the clock by which explanations take their time."""
+        self.current = CurrentServing(serve(load_bundle(bundle)))
+        self.models = self.current.serving.models
         self.store = MemoryHistoryStore(LAYOUT)
         self.decisions = DecisionsInMemory()
         self.histories = Histories(self.store, self.decisions)
+        self.bursts = Bursts(self.histories)
         self.outbox = Outbox()
         self.times = ConfirmedTimes()
         features = OnlineFeatures(
-            make_plan(self.models.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
+            make_plan(self.current.serving.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
         )
-        spans = ScoreSpans(
-            SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), policy_version="p", alerts_topic="alerts"
-        )
+        spans = ScoreSpans(SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), alerts_topic="alerts")
         self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
-        self.maker = DecisionMaker(
-            self.assessor,
-            DecisionWriter(self.models, instance="test"),
-            spans,
-            self.times,
-            LAYOUT,
-            Clock(time.monotonic_ns, lambda: NOW_MS),
-            Random(1),
-        )
-        self.explaining = Explaining(self.models.decider.rule_words, limit=3)
+
+        def make_maker(origin: Origin.ValueType) -> DecisionMaker:
+            return DecisionMaker(
+                self.current,
+                self.assessor,
+                DecisionWriter(instance="test", origin=origin),
+                spans,
+                self.times,
+                LAYOUT,
+                Clock(time.monotonic_ns, lambda: NOW_MS),
+                Random(1),
+            )
+
+        self.explaining = Explaining(limit=3, monotonic_ns=explaining_ns)
         parts = (
-            self.maker,
-            self.histories,
             self.decisions,
             self.outbox,
             self.explaining,
             Observer(spans, Metrics(Resource({}), [])),
         )
-        self.one = ScoreOne(*parts, monotonic_ns=time.monotonic_ns)
-        self.many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=3)
+        self.breaker = Breaker(limit=3, pause_ms=1_000)
+        waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)
+        self.maker = make_maker(ORIGIN_CALL)
+        self.one = ScoreOne(self.maker, self.bursts, *parts, waits, monotonic_ns=time.monotonic_ns)
+        self.many = ScoreMany(
+            make_maker(ORIGIN_STREAM), self.histories, *parts, monotonic_ns=time.monotonic_ns, part_size=3
+        )
 
     async def score(self, payments: Payments, *, allowed_ms: float = PLENTY_MS) -> tuple[Decision, Answer]:
         answer = await self.one.score(payments, budget(allowed_ms), decoded_ns=time.monotonic_ns())
@@ -168,4 +211,4 @@ def payments_of(*ids: str, amount_minor: int = GENUINE_MINOR) -> Payments:
     rows["amount_minor"] = amount_minor
     rows["kind"] = Kind.AUTHORISATION
     messages = [Transaction(transaction_id=each, amount_minor=amount_minor).SerializeToString() for each in ids]
-    return Payments(rows, messages, list(ids), [None] * len(ids))
+    return Payments(rows, messages, list(ids), [None] * len(ids), [""] * len(ids))

@@ -1,6 +1,5 @@
 """Many payments: as one by one, whatever the parts they are cut into."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,8 @@ IDS = tuple("abcdefgh")  # three parts
 
 
 @pytest.fixture
-def parts(bundle_path: Path) -> Iterator[Parts]:
-    made = Parts(bundle_path)
-    yield made
-    made.explaining.close()
+def parts(bundle_path: Path) -> Parts:
+    return Parts(bundle_path)
 
 
 @pytest.mark.parametrize("amount_minor", [GENUINE_MINOR, FRAUD_MINOR])
@@ -25,7 +22,6 @@ async def test_many_are_decided_as_each_alone(parts: Parts, bundle_path: Path, a
     payments = payments_of(*IDS, amount_minor=amount_minor)
     alone = Parts(bundle_path)
     singles = [(await alone.score(each))[0] for each in payments.slices(1)]
-    alone.explaining.close()
 
     results = [decision for decision, _ in await parts.score_batch(payments)]
 
@@ -88,4 +84,4 @@ async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
 async def test_no_payments_need_nothing(parts: Parts) -> None:
     nobody = payments_of("a")
 
-    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [])) == []
+    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [], [])) == []

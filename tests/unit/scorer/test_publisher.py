@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from scorer.publication import Record
 from scorer.publisher import KafkaPublisher
-from tests.unit.scorer.publishing_parts import METRICS, TOPICS, Sender, publication
+from telemetry.trace_context import TraceContext
+from tests.unit.scorer.publishing_parts import CONTEXT, METRICS, TOPICS, Sender, publication
 
 
 @pytest.fixture
@@ -15,19 +17,19 @@ def sender() -> Sender:
 
 
 @pytest.fixture
-def alerts() -> list[tuple[bytes, int]]:
+def alerts() -> list[tuple[TraceContext, int]]:
     return []
 
 
 @pytest.fixture
-async def publisher(sender: Sender, alerts: list[tuple[bytes, int]]) -> AsyncIterator[KafkaPublisher]:
+async def publisher(sender: Sender, alerts: list[tuple[TraceContext, int]]) -> AsyncIterator[KafkaPublisher]:
     made = KafkaPublisher(
         sender,
         TOPICS,
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
-        alert_sent=lambda sent, delivery, started_ns, ended_ns: alerts.append((sent.transaction_id, delivery.offset)),
+        alert_sent=lambda score, delivery, started_ns, ended_ns: alerts.append((score, delivery.offset)),
     )
     async with made:
         yield made
@@ -76,14 +78,33 @@ async def test_a_caller_that_gives_up_stops_nobody(publisher: KafkaPublisher, se
 
 
 async def test_alerts_are_told_with_their_place(
-    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[bytes, int]]
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[TraceContext, int]]
 ) -> None:
     sender.let.set()
 
     await publisher.publish([publication("a"), publication("b", alert=True), publication("c")])
 
     assert sender.rounds == [[b"a", b"b", b"b", b"c"]]
-    assert alerts == [(b"b", 2)]
+    assert alerts == [(CONTEXT, 2)]
+
+
+async def test_records_of_other_kinds_go_out_in_the_same_rounds(
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[TraceContext, int]]
+) -> None:
+    sender.let.set()
+
+    assert publisher.offer_record(Record("audit", b"scorer", b"change", []))
+    await publisher.publish([publication("a", alert=True)])
+
+    assert sender.rounds == [[b"scorer", b"a", b"a"]]
+    assert alerts == [(CONTEXT, 2)]
+
+
+async def test_records_of_other_kinds_wait_in_the_same_queue(publisher: KafkaPublisher) -> None:
+    taken = [publisher.offer_record(Record("audit", b"scorer", b"change", [])) for _ in range(4)]
+
+    assert taken == [True, True, True, False]
+    assert not publisher.offer(publication("a"))
 
 
 async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:

@@ -1,7 +1,7 @@
 from asyncio import Future, get_running_loop
 from pathlib import Path
 
-from scorer.publication import Publication, Record, records_of
+from scorer.publication import Record, SentAlert, records_of
 from scorer.publishing_round import Round
 from scorer.spool import Taken
 from tests.unit.scorer.publishing_parts import TOPICS, publication
@@ -26,8 +26,7 @@ async def test_what_was_on_disk_comes_first_and_alerts_are_known_wherever_they_c
         ("decisions", b"batch"),
         ("alerts", b"batch"),
     ]
-    alerts: list[Publication] = [alert for record, alert in found if record.topic == "alerts" and alert]
-    assert [(alert.transaction_id, alert.context) for alert in alerts] == [
-        (each.transaction_id, each.context) for each in (old, new, batch)
+    assert [alert for record, alert in found if record.topic == "alerts"] == [
+        SentAlert(each.policy_action, each.context) for each in (old, new, batch)
     ]
     assert all(alert is None for record, alert in found if record.topic != "alerts")

@@ -52,7 +52,6 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
     await server.start()
     yield f"127.0.0.1:{port}"
     await server.stop(None)
-    parts.explaining.close()
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scorer.policy import Action
-from scorer.publication import Delivery, Publication, Record
+from scorer.publication import Delivery, Record
 from scorer.publisher import KafkaPublisher
 from scorer.spool import open_spool
 from scorer.spool_format import read_segment
@@ -25,7 +24,7 @@ PLENTY_BYTES = 10_000_000
 class Parts:
     publisher: KafkaPublisher
     folder: Path
-    alerts: list[tuple[bytes, Action, TraceContext]] = field(default_factory=list)
+    alerts: list[TraceContext] = field(default_factory=list)
 
     def offer(self, *names: str) -> list[bool]:
         return [self.publisher.offer(publication(name)) for name in names]
@@ -61,8 +60,8 @@ async def publishing(
 ) -> AsyncIterator[Parts]:
     async with Spooling(open_spool(folder, limit_bytes=limit_bytes), METRICS) as spool:
 
-        def alert_sent(alert: Publication, _: Delivery, __: int, ___: int) -> None:
-            parts.alerts.append((alert.transaction_id, alert.action, alert.context))
+        def alert_sent(score: TraceContext, _: Delivery, __: int, ___: int) -> None:
+            parts.alerts.append(score)
 
         publisher = KafkaPublisher(
             sender,
@@ -241,7 +240,7 @@ async def test_alerts_from_disk_follow_their_decisions_and_are_told(sender: Send
         sender.let.set()
         await until(lambda: parts.on_disk() == [])
 
-        assert parts.alerts == [(b"a", Action.DECLINE, CONTEXT)]
+        assert parts.alerts == [CONTEXT]
 
 
 async def test_a_damaged_file_is_set_aside_once_what_can_be_read_is_published(sender: Sender, tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 """One payment: what is skipped when time or a part is missing, and that it is decided once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fraud.v1.decision_pb2 import (
+    ACTION_APPROVE,
+    ACTION_DECLINE,
+    ORIGIN_CALL,
+    ORIGIN_STREAM,
     TIER_DEGRADED_NO_FEATURES,
     TIER_DEGRADED_STALE,
     TIER_FALLBACK_RULES,
@@ -17,39 +21,18 @@ from numpy.typing import NDArray
 
 from feature_service.stores.fold_batch import plan_fold
 from scorer.errors import ModelError
-from scorer.explaining import Explaining
 from scorer.reasons import Reason
 from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
 from tests.oracle.payments import Payment, log_of
-from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, Parts, payments_of
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, Parts, payments_of
 
 TIGHT_MS = 60.0
 
 
 @pytest.fixture
-def parts(bundle_path: Path) -> Iterator[Parts]:
-    made = Parts(bundle_path)
-    yield made
-    made.explaining.close()
-
-
-@pytest.fixture
-async def slow_reasons(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
-    """Reasons come when the event is set."""
-    release = asyncio.Event()
-    of_model = Explaining.of_model
-
-    def later(self: Explaining, assessment: object) -> asyncio.Future[tuple[Reason, ...]]:
-        async def wait() -> tuple[Reason, ...]:
-            await release.wait()
-            return await of_model(self, assessment)  # type: ignore[arg-type]
-
-        return asyncio.ensure_future(wait())
-
-    monkeypatch.setattr(Explaining, "of_model", later)
-    yield release
-    release.set()
+def parts(bundle_path: Path) -> Parts:
+    return Parts(bundle_path)
 
 
 async def test_with_time_for_everything_nothing_is_skipped(parts: Parts) -> None:
@@ -70,6 +53,50 @@ async def test_retries_and_races_all_get_the_one_decision(parts: Parts) -> None:
     assert len({answer.decision for answer in [*answers, retried]}) == 1
     assert sum(not answer.replayed for answer in answers) == 1
     assert retried.replayed
+
+
+async def test_calls_that_come_together_share_a_read_and_get_what_they_would_alone(parts: Parts) -> None:
+    names = [f"t{number}" for number in range(7)]
+
+    together = [decision for decision, _ in await asyncio.gather(*(parts.score(payments_of(name)) for name in names))]
+
+    assert parts.histories.reads == 1
+    assert [decision.transaction_id for decision in together] == names
+    parts.decisions.values.clear()
+    for name, decision in zip(names, together, strict=True):
+        alone, _ = await parts.score(payments_of(name))
+        assert alone.feature_vector == decision.feature_vector
+        assert alone.fraud_probability == decision.fraud_probability
+        assert alone.action == decision.action
+
+
+async def test_calls_that_come_while_others_are_under_way_go_together_after_them(parts: Parts) -> None:
+    first = asyncio.ensure_future(parts.score(payments_of("a")))
+    await parts.histories.asked.wait()
+    others = [asyncio.ensure_future(parts.score(payments_of(name))) for name in ("b", "c", "d")]
+
+    await asyncio.gather(first, *others)
+
+    assert parts.histories.reads == 2
+
+
+async def test_who_has_no_time_does_not_keep_those_who_have_from_their_features(parts: Parts) -> None:
+    (hurried, _), (patient, _) = await asyncio.gather(
+        parts.score(payments_of("a"), allowed_ms=0), parts.score(payments_of("b"))
+    )
+
+    assert hurried.tier == TIER_DEGRADED_NO_FEATURES
+    assert patient.tier == TIER_FULL
+
+
+async def test_a_caller_that_gives_up_cancels_nothing(parts: Parts) -> None:
+    gone = asyncio.ensure_future(parts.score(payments_of("a")))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await parts.one.close()
+
+    assert [each.transaction_id for each in parts.outbox.published] == [b"a"]
+    assert (await parts.score(payments_of("a")))[1].replayed
 
 
 async def test_another_payload_is_refused_also_in_a_race(parts: Parts) -> None:
@@ -149,6 +176,39 @@ async def test_a_full_queue_is_named(parts: Parts) -> None:
     assert list(decision.skipped_stages) == ["publishing"]
 
 
+async def test_a_store_that_takes_no_attempts_is_named_and_its_histories_are_used(parts: Parts) -> None:
+    parts.bursts.complete = False
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_FULL
+    assert list(decision.skipped_stages) == ["attempts"]
+
+
+@pytest.mark.parametrize("takes_notes", [True, False])
+async def test_a_decline_is_noted_after_the_answer_once(parts: Parts, takes_notes: bool) -> None:
+    parts.bursts.takes_notes = takes_notes
+    large = payments_of("a", amount_minor=FRAUD_MINOR)
+
+    passed, _ = await parts.score(payments_of("b"))
+    declined, _ = await parts.score(large)
+    at_once = list(parts.bursts.declined)
+    await parts.score(large)
+    await parts.one.close()
+
+    assert (passed.action, declined.action) == (ACTION_APPROVE, ACTION_DECLINE)
+    assert not at_once
+    assert parts.bursts.declined == (large.rows["transaction_hash"].tolist() if takes_notes else [])
+
+
+async def test_a_decision_says_who_asked(parts: Parts) -> None:
+    called, _ = await parts.score(payments_of("a"))
+    await parts.score_batch(payments_of("b"))
+
+    assert called.origin == ORIGIN_CALL
+    assert [decision.origin for decision in parts.outbox.decisions] == [ORIGIN_CALL, ORIGIN_STREAM]
+
+
 async def test_old_histories_make_a_decision_stale(parts: Parts) -> None:
     parts.times.update(np.array([NOW_MS - 61_000] * 4))
 
@@ -166,19 +226,20 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
 
     assert genuine.fraud_probability < fraud.fraud_probability
     assert not genuine.reasons
-    assert [each.alert for each in parts.outbox.published] == [False, True]
+    assert [each.alert is not None for each in parts.outbox.published] == [False, True]
     assert 1 <= len(fraud.reasons) <= 3
 
 
-async def test_late_reasons_are_named_and_published_after_the_answer(parts: Parts, slow_reasons: asyncio.Event) -> None:
-    decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR), allowed_ms=TIGHT_MS)
-    before = list(parts.outbox.decisions)
-    slow_reasons.set()
+async def test_reasons_that_take_too_long_are_named_and_published_after_the_answer(bundle_path: Path) -> None:
+    parts = Parts(bundle_path, explaining_ns=itertools.count(step=2 * int(PLENTY_MS) * 1_000_000).__next__)
+    first, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
+    parts.outbox.published.clear()
+    decision, _ = await parts.score(payments_of("b", amount_minor=FRAUD_MINOR))
     await parts.one.close()
 
+    assert first.reasons  # when nobody knew yet
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
-    assert not before
     [published] = parts.outbox.decisions
     assert published.reasons
     without = Decision()
@@ -199,7 +260,7 @@ class Mute:
     def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ModelError("mute")
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
         raise ModelError("mute")
 
 

@@ -98,8 +98,8 @@ def test_the_default_policy_challenges_reviews_and_declines(result: TrainedBundl
     taken = [decider.decide(p, 5_300, Tier.FULL, {})[0] for p in (0.001, 0.1, 0.4, 0.98)]
     assert taken == [Action.APPROVE, Action.CHALLENGE, Action.REVIEW, Action.DECLINE]
     assert decider.decide(0.99, 5_300, Tier.DEGRADED_NO_FEATURES, {})[0] is Action.REVIEW
-    rules = {"amount": 300.0, "is_night": 1.0}
-    assert decider.decide(None, 30_000, Tier.FALLBACK_RULES, rules) == (Action.CHALLENGE, ("large_amount_at_night",))
+    action, rules = decider.decide(None, 30_000, Tier.FALLBACK_RULES, {"amount": 300.0, "is_night": 1.0})
+    assert (action, [rule.rule_id for rule in rules]) == (Action.CHALLENGE, ["large_amount_at_night"])
 
 
 def test_a_policy_of_ones_own_is_taken(result: TrainedBundle, features_file: Path, tmp_path: Path) -> None:

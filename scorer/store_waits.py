@@ -1,0 +1,110 @@
+"""Waiting for the store on behalf of several calls at once, for each no longer than its budget allows.
+
+By callbacks: what a task and a timeout of asyncio cost is more than what a decision takes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+from feature_service.errors import StoreUnavailableError
+from scorer.breaker import Breaker
+from scorer.budget import Budget
+from scorer.case import Case
+
+Value = TypeVar("Value")
+LeftMs = Callable[[Budget, int], float]
+
+_NS_PER_MS: Final = 1_000_000
+_SLOW_NS: Final = 5 * _NS_PER_MS  # a caller in a greater hurry says nothing about the store
+
+
+class StoreWaits:
+    """For one event loop."""
+
+    def __init__(self, breaker: Breaker, *, monotonic_ns: Callable[[], int]) -> None:
+        self._breaker = breaker
+        self._now_ns = monotonic_ns
+
+    def start(
+        self,
+        ask: Callable[[], Awaitable[Value]],
+        left_ms: LeftMs,
+        cases: Sequence[Case],
+        then: Callable[[Sequence[Case], Value | None], None],
+    ) -> None:
+        """Calls `then` with what the store answers; with None, earlier, for those whose part of the budget ends first.
+
+        The awaitable raises StoreUnavailableError, which is None for all. What was asked is never cancelled.
+        """
+        now_ns = self._now_ns()
+        patient = [case for case in cases if left_ms(case.budget, now_ns) > 0]
+        if not patient or not self._breaker.allows(now_ns):
+            _go_on(then, cases, None)
+            return
+        if len(patient) < len(cases):
+            _go_on(then, [case for case in cases if left_ms(case.budget, now_ns) <= 0], None)
+        wait = _Wait(self._breaker, self._now_ns, left_ms, patient, then, asked_ns=now_ns)
+        asyncio.ensure_future(ask()).add_done_callback(wait.answered)
+
+
+class _Wait(Generic[Value]):
+    def __init__(
+        self,
+        breaker: Breaker,
+        now_ns: Callable[[], int],
+        left_ms: LeftMs,
+        cases: Sequence[Case],
+        then: Callable[[Sequence[Case], Value | None], None],
+        *,
+        asked_ns: int,
+    ) -> None:
+        self._breaker = breaker
+        self._now_ns = now_ns
+        self._left_ms = left_ms
+        self._cases = cases
+        self._then = then
+        self._asked_ns = asked_ns
+        self._arm(asked_ns)
+
+    def answered(self, asked: "asyncio.Future[Any]") -> None:
+        """In time, or when nobody waits any more."""
+        self._timer.cancel()
+        cases, self._cases = self._cases, ()
+        failure = None if asked.cancelled() else asked.exception()
+        if not cases:
+            return
+        if failure is None:
+            self._breaker.succeeded()
+            _go_on(self._then, cases, asked.result())
+        elif isinstance(failure, StoreUnavailableError):
+            self._breaker.failed(self._now_ns())
+            _go_on(self._then, cases, None)
+        else:
+            for case in cases:
+                case.fail(failure)
+
+    def _arm(self, now_ns: int) -> None:
+        least_ms = min(self._left_ms(case.budget, now_ns) for case in self._cases)
+        self._timer = asyncio.get_running_loop().call_later(least_ms / 1000, self._too_late)
+
+    def _too_late(self) -> None:
+        """For one at least, or the timer was early."""
+        now_ns = self._now_ns()
+        hurried = [case for case in self._cases if self._left_ms(case.budget, now_ns) <= 0]
+        self._cases = [case for case in self._cases if case not in hurried]
+        if self._cases:
+            self._arm(now_ns)
+        if hurried:
+            if now_ns - self._asked_ns > _SLOW_NS:
+                self._breaker.failed(now_ns)
+            _go_on(self._then, hurried, None)
+
+
+def _go_on(then: Callable[[Sequence[Case], Value | None], None], cases: Sequence[Case], value: Value | None) -> None:
+    """Whatever goes wrong, these callers hear of it."""
+    try:
+        then(cases, value)
+    except Exception as error:
+        for case in cases:
+            case.fail(error)

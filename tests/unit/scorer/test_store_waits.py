@@ -1,0 +1,140 @@
+"""One question to the store for several calls: each waits as long as its own budget allows, and no longer."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from feature_service.errors import StoreUnavailableError
+from scorer.breaker import Breaker
+from scorer.budget import Budget, start_budget
+from scorer.case import Case
+from scorer.store_waits import StoreWaits
+from tests.unit.scorer.scoring_parts import PLENTY_MS, SHARES, budget, payments_of
+
+HURRY_MS = 40.0
+
+
+class Store:
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def __call__(self) -> "asyncio.Future[str]":
+        self.asked += 1
+        return self.answer
+
+
+class Told:
+    """What calls were told, in order."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[tuple[list[str], str | None]] = []
+        self.changed = asyncio.Event()
+
+    def __call__(self, cases: Sequence[Case], value: str | None) -> None:
+        self.outcomes.append(([case.payment.transaction_ids[0] for case in cases], value))
+        self.changed.set()
+
+
+def case(name: str, allowed_ms: float = PLENTY_MS) -> Case:
+    future = asyncio.get_running_loop().create_future()
+    return Case(payments_of(name), budget(allowed_ms), time.monotonic_ns(), future)
+
+
+@pytest.fixture
+def breaker() -> Breaker:
+    return Breaker(limit=2, pause_ms=PLENTY_MS)
+
+
+@pytest.fixture
+def waits(breaker: Breaker) -> StoreWaits:
+    return StoreWaits(breaker, monotonic_ns=time.monotonic_ns)
+
+
+async def test_who_is_in_a_hurry_goes_on_without_and_the_others_get_the_answer(waits: StoreWaits) -> None:
+    store, told = Store(), Told()
+
+    waits.start(store, Budget.features_ms, [case("a"), case("b", HURRY_MS), case("c")], told)
+    await told.changed.wait()
+    store.answer.set_result("found")
+    await asyncio.sleep(0)
+
+    assert told.outcomes == [(["b"], None), (["a", "c"], "found")]
+    assert store.asked == 1
+
+
+async def test_an_answer_after_everybody_left_is_nobodys(waits: StoreWaits) -> None:
+    store, told = Store(), Told()
+
+    waits.start(store, Budget.features_ms, [case("a", HURRY_MS)], told)
+    await told.changed.wait()
+    store.answer.set_exception(StoreUnavailableError("late"))
+    await asyncio.sleep(0)
+
+    assert told.outcomes == [(["a"], None)]
+
+
+async def test_without_time_nothing_is_asked(waits: StoreWaits) -> None:
+    store, told = Store(), Told()
+
+    waits.start(store, Budget.features_ms, [case("a", 0), case("b", 0)], told)
+
+    assert told.outcomes == [(["a", "b"], None)]
+    assert store.asked == 0
+
+
+async def test_a_store_that_is_away_is_not_waited_for_until_a_trial_succeeds(
+    waits: StoreWaits, breaker: Breaker
+) -> None:
+    for name in ("a", "b"):
+        away, told = Store(), Told()
+        waits.start(away, Budget.features_ms, [case(name)], told)
+        away.answer.set_exception(StoreUnavailableError("away"))
+        await asyncio.sleep(0)
+        assert told.outcomes == [([name], None)]
+
+    assert breaker.is_open
+    store, told = Store(), Told()
+    waits.start(store, Budget.features_ms, [case("c")], told)
+    assert told.outcomes == [(["c"], None)]
+    assert store.asked == 0
+
+
+async def test_callers_in_a_great_hurry_do_not_make_the_store_one_that_is_away(breaker: Breaker) -> None:
+    started_ns = time.monotonic_ns()
+    times_ns = iter([started_ns, started_ns + 3_000_000] * 3)
+    waits = StoreWaits(breaker, monotonic_ns=times_ns.__next__)
+    for name in ("a", "b", "c"):
+        told, one = Told(), case(name)
+        one.budget = start_budget(now_ns=started_ns, allowed_ms=2, shares=SHARES)
+        waits.start(Store(), Budget.features_ms, [one], told)
+        await told.changed.wait()
+
+    assert not breaker.is_open
+
+
+async def test_what_goes_wrong_reaches_the_callers(waits: StoreWaits) -> None:
+    store, one = Store(), case("a")
+
+    def fails(_: Sequence[Case], __: str | None) -> None:
+        raise LookupError("a defect")
+
+    waits.start(store, Budget.features_ms, [one], fails)
+    store.answer.set_result("found")
+
+    with pytest.raises(LookupError):
+        await one.answer
+
+
+async def test_an_unexpected_error_of_the_store_reaches_the_callers(waits: StoreWaits) -> None:
+    store, one = Store(), case("a")
+
+    waits.start(store, Budget.features_ms, [one], Told())
+    store.answer.set_exception(LookupError("a defect"))
+
+    with pytest.raises(LookupError):
+        await one.answer
