@@ -13,6 +13,7 @@ from fraudctl.commands import (
     dead_letters,
     decisions,
     demo,
+    doctor,
     events,
     features,
     forget,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(cluster.up)
 app.command()(cluster.down)
 app.command()(cluster.status)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(events.simulate)
 app.command()(events.replay)
