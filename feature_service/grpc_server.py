@@ -40,7 +40,7 @@ class ExposedTokensError(ServerError):
 
 
 class GrpcServer:
-    """One service. Health says SERVING while it serves."""
+    """One service. Health says SERVING while it serves, unless it is told otherwise."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class GrpcServer:
             log.warning("anybody who reaches this port may call everything, in plain text", bind=bind)
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._status = health_pb2.HealthCheckResponse.SERVING
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
@@ -99,12 +100,21 @@ class GrpcServer:
         """Where probes get health in plain text; the same as `port` where that is all there is."""
         return self._listeners[-1].port
 
+    async def tell_health(self, is_serving: bool) -> None:
+        """What health checks hear from now on, if it is listening already: calls are answered either way."""
+        status = health_pb2.HealthCheckResponse
+        self._status = status.SERVING if is_serving else status.NOT_SERVING
+        await self._set_health()
+
+    async def _set_health(self) -> None:
+        for name in ("", self._service):
+            await self._health.set(name, self._status)
+
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
         watching = None if self._guard is None else asyncio.create_task(self._guard.watch())
         try:
-            for name in ("", self._service):
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._set_health()
             for listener in self._listeners:
                 await listener.start()
             # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.

@@ -14,6 +14,7 @@ from loadtests.inputs import event_of
 from loadtests.scoring import ScoringInput, running_scorer
 from loadtests.topic_input import fill, wait_for
 
+_NO_SETTINGS: Final[Mapping[str, str]] = {}
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -21,15 +22,18 @@ _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 class ScoreCluster:
     address: str
     pids: Mapping[str, int]  # of scorer, redis and kafka
+    scorer_log: Path
     spans_log: Path  # ends with the calls and bytes exported, as JSON, when the cluster has stopped
 
 
 @contextmanager
-def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[ScoreCluster]:
+def score_cluster(
+    context: Context, name: str, given: ScoringInput, environment: Mapping[str, str] = _NO_SETTINGS
+) -> Iterator[ScoreCluster]:
     """All the given payments are folded; the worker goes on to say that the histories are fresh.
 
-    Tracing is on, with its default sampling: spans that are kept go over OTLP to another process, which throws them
-    away.
+    `environment`: further settings of the scorer. Tracing is on, with its default sampling: spans that are kept go
+    over OTLP to another process, which throws them away.
     """
     context.empty_redis()
     topics = context.make_topics(name)
@@ -44,6 +48,7 @@ def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[
             "OTEL_TRACES_EXPORTER": "otlp",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{spans.address}",
         }
-        with running_scorer(context, f"{name}-scorer", topics, given.bundle, tracing) as (scorer, address):
+        settings = {**tracing, **environment}
+        with running_scorer(context, f"{name}-scorer", topics, given.bundle, settings) as (scorer, address):
             pids = process_ids({"scorer": scorer, "redis": context.redis, "kafka": context.kafka})
-            yield ScoreCluster(address, pids, spans.log)
+            yield ScoreCluster(address, pids, scorer.log_path, spans.log)

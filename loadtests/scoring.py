@@ -30,6 +30,7 @@ from training.train import DEFAULT_POLICY, train
 from training.windows import Lengths
 
 _TRAINED_ON_DAYS: Final = 18
+_FEATURES: Final = "training.parquet"
 _LENGTHS: Final = Lengths(calibration_days=5, delay_days=3, test_days=3)
 _ID_FIELDS: Final = tuple("ip" if entity == "ip" else f"{entity}_id" for entity in ENTITIES)
 
@@ -90,16 +91,22 @@ def mean_records(given: ScoringInput, asked: Sequence[Transaction]) -> float:
 def running_scorer(
     context: Context, name: str, topics: Topics, bundle: Path, environment: dict[str, str]
 ) -> Iterator[tuple[Process, str]]:
-    """A scorer process that serves, and its address."""
+    """A scorer process that serves the bundle, or the registry that `environment` names; and its address."""
     address = f"127.0.0.1:{free_port()}"
     own = {
         **context.environment(topics),
         "FRAUD_SCORER_BIND": address,
-        "FRAUD_MODEL_DIR": str(bundle),
+        **({} if "FRAUD_MODELS_DIR" in environment else {"FRAUD_MODEL_DIR": str(bundle)}),
         **environment,
     }
     with context.running(name, "scorer", environment=own, probe=grpc_health(address)) as process:
         yield process, address
+
+
+def train_challenger(context: Context) -> Path:
+    """The folder of another model, learned from what `scoring_input`'s learned from."""
+    features, into = context.scratch / _FEATURES, context.scratch / "challenger"
+    return train(features, view="production", into=into, lengths=_LENGTHS, seed=2).path
 
 
 def train_model(context: Context, settings: SimulatorSettings, *, policy: Path = DEFAULT_POLICY) -> Path:
@@ -110,7 +117,7 @@ def train_model(context: Context, settings: SimulatorSettings, *, policy: Path =
     rates = RateTable.load(contract.rates_file, contract.base_currency)
     decoder = TransactionDecoder(contract, rates, id_key)
     events = decode_events(simulate_batches(settings), decoder, LabelDecoder(contract, id_key))
-    features = context.scratch / "training.parquet"
+    features = context.scratch / _FEATURES
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
     write_features(events, make_plan(view("production").names), features, minor_per_major=minor_per_major)
     into = context.scratch / "bundle"
