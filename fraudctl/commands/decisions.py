@@ -48,7 +48,7 @@ def replay_decision(
     bundle: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Folder of a model bundle to look into, beside those that FRAUD_MODEL_DIR or FRAUD_MODELS_DIR, and FRAUD_BUNDLES_DIR name."
+            help="Folder of a model bundle to look into, beside those of FRAUD_MODEL(S)_DIR and FRAUD_BUNDLES_DIR."
         ),
     ] = None,
     features: Annotated[
