@@ -1,12 +1,12 @@
 """What was decided, what shadows said and what became of it, from the topics of the cluster."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import UnknownTopicOrPartitionError
 from fraud.v1.decision_pb2 import TIER_DEGRADED_STALE, VARIANT_CANARY, VARIANT_CHAMPION, Decision
 from fraud.v1.label_pb2 import Label
 from fraud.v1.shadow_pb2 import ShadowScore
@@ -15,7 +15,6 @@ from training.comparison.payments import Decided
 from training.errors import ComparisonError
 
 _POLL_MS: Final = 200
-_PATIENCE_S: Final = 30.0  # between two records that must be there
 
 
 class _Seen(NamedTuple):
@@ -47,10 +46,10 @@ class Outcomes:
             (self.challenger, VARIANT_CANARY): self.of_canary,
         }
         arm = arms.get((decision.model_version, decision.variant))
-        if arm is None or decision.tier > TIER_DEGRADED_STALE:
+        if arm is None or decision.transaction_id in arm or decision.tier > TIER_DEGRADED_STALE:
             return
         seen = _Seen(decision.fraud_probability, decision.policy_action)
-        arm.setdefault(decision.transaction_id, _OfArm(seen, decision.decided_at_ms))
+        arm[decision.transaction_id] = _OfArm(seen, decision.decided_at_ms)
         place = amount_places[decision.model_version]
         if place < len(decision.feature_vector):
             self.amounts[decision.transaction_id] = float(np.nan_to_num(decision.feature_vector[place]))
@@ -100,38 +99,22 @@ class Outcomes:
 
 
 async def values_of(client_arguments: Mapping[str, object], topic: str, *, since_ms: int) -> AsyncIterator[bytes]:
-    """Of all records from that timestamp on that are there now. Raises: ComparisonError."""
-    consumer: Any = AIOKafkaConsumer(**client_arguments, enable_auto_commit=False)
-    await consumer.start()
+    """Of all records of that timestamp or a later one that are there now. Raises: ComparisonError."""
+    # From the beginning, without a seek: that can be overtaken by the search for the position to begin with.
+    consumer: Any = AIOKafkaConsumer(
+        topic, **client_arguments, auto_offset_reset="earliest", enable_auto_commit=False
+    )  # fmt: skip
     try:
-        numbers = consumer.partitions_for_topic(topic) or await _looked_up(consumer, topic)
-        partitions = [TopicPartition(topic, number) for number in numbers]
-        ends = await consumer.end_offsets(partitions)
-        starts = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
-        consumer.assign(partitions)
-        left = set()
-        for partition in partitions:
-            if starts[partition] is not None and starts[partition].offset < ends[partition]:
-                consumer.seek(partition, starts[partition].offset)
-                left.add(partition)
-            else:
-                consumer.pause(partition)
+        await consumer.start()
+        ends = await consumer.end_offsets(consumer.assignment())
+        left = {partition for partition in ends if await consumer.position(partition) < ends[partition]}
         while left:
-            async with asyncio.timeout(_PATIENCE_S):
-                found = await consumer.getmany(timeout_ms=_POLL_MS)
-            for partition, records in found.items():
+            for partition, records in (await consumer.getmany(*left, timeout_ms=_POLL_MS)).items():
                 for record in records:
-                    if record.offset < ends[partition]:
+                    if record.offset < ends[partition] and record.timestamp >= since_ms:
                         yield record.value
-            left = {each for each in left if await consumer.position(each) < ends[each]}
+            left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+    except UnknownTopicOrPartitionError as error:
+        raise ComparisonError(f"there is no topic {topic}") from error
     finally:
         await consumer.stop()
-
-
-async def _looked_up(consumer: Any, topic: str) -> set[int]:
-    numbers: set[int] | None = None
-    if topic in await consumer.topics():
-        numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise ComparisonError(f"there is no topic {topic}")
-    return numbers
