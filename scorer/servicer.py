@@ -26,6 +26,7 @@ SERVICE: Final = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].full_
 _RETRY_HINT: Final = "grpc-retry-pushback-ms"
 _SCORE_RETRY_MS: Final = "20"
 _BATCH_RETRY_MS: Final = "250"
+_NS_PER_US: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +88,8 @@ class ScoringServicer:
             parent = _parent(context.invocation_metadata() or ())
             payment = self._requests.score(request, now_ms=time.time_ns() // 1_000_000, parent=parent)
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
-            return frames.score_response(answer.decision, replayed=answer.replayed)
+            took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
+            return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
         except RefusedError as refused:
             log.info(
                 "refused",
