@@ -54,8 +54,10 @@ class Caller:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def score(self, transaction: Transaction, *, traceparent: str = "", timeout_s: float = 10.0) -> ScoreResponse:
-        """Raises grpc.RpcError."""
+    def score(
+        self, transaction: Transaction, *, traceparent: str = "", timeout_s: float | None = 10.0
+    ) -> ScoreResponse:
+        """Without a timeout the scorer takes its own budget. Raises grpc.RpcError."""
         metadata = [("traceparent", traceparent)] if traceparent else []
         answer: ScoreResponse = self._score(ScoreRequest(transaction=transaction), timeout=timeout_s, metadata=metadata)
         return answer
