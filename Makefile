@@ -1,7 +1,7 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench faults parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak faults parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -73,6 +73,15 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 	$(BIN)/python -m loadtests.faults
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
+
+budgets: setup  ## Inject faults around a scorer at 500 calls a second: is every call answered in time; about 12 minutes.
+	$(BIN)/python -m loadtests.budgets
+
+bench-scorer: setup  ## Measure a scorer: latency, throughput, processor time, cost, overload; about 10 minutes.
+	$(BIN)/python -m loadtests.bench_scorer
+
+soak: setup  ## A scorer at 500 calls a second for 10 minutes: nothing refused, no memory or file kept.
+	$(BIN)/python -m loadtests.soak
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.
 	$(BIN)/python -m loadtests.parity_full $(if $(INPUT),--input "$(INPUT)")

@@ -5,8 +5,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -66,6 +67,25 @@ def method_at(address: str, method: str) -> Iterator[Any]:
     """`/package.Service/Method` as a callable of bytes with `future`."""
     with grpc.insecure_channel(address, options=_OPTIONS) as channel:
         yield channel.unary_unary(method)
+
+
+@contextmanager
+def method_over(address: str, method: str, *, connections: int) -> Iterator[Any]:
+    """Likewise, over as many connections in turn: each goes to one of the processes that share a port."""
+    options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    with ExitStack() as stack:
+        channels = [
+            stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(connections)
+        ]  # fmt: skip
+        yield _InTurn([channel.unary_unary(method) for channel in channels])
+
+
+class _InTurn:
+    def __init__(self, methods: Sequence[Any]) -> None:
+        self._methods = cycle(methods)
+
+    def future(self, body: bytes, **options: Any) -> Any:
+        return next(self._methods).future(body, **options)
 
 
 def call_on_schedule(method: Any, requests: Sequence[Request], schedule: Schedule) -> Calls:

@@ -5,6 +5,7 @@ Everything runs on servers and processes of its own, below a temporary folder, w
 
 import argparse
 import json
+import logging
 import shutil
 import signal
 import sys
@@ -47,6 +48,7 @@ def main() -> int:
     if arguments.list or not chosen:
         console.print("\n".join(fault.name for fault in FAULTS), highlight=False)
         return 0 if arguments.list else 2
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is down is a part of what this is about
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if is_busy():
         console.print("[yellow]Others are using the processors: answers will take longer.[/]")
