@@ -13,6 +13,7 @@ FeatureError
 │
 │   beside the one module that raises them:
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
+├── IdListError              `id_list`: a line that is none of a list of ids
 ├── RateTableError           `money`: a currency table that cannot be used
 ├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one
 └── ServerError              `grpc_server`: settings a server cannot start with

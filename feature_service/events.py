@@ -1,4 +1,7 @@
-"""What is sent to Kafka: one payment or label as bytes, with its key and its time; singly, or many in one buffer."""
+"""What histories are folded from, as it is sent to Kafka: bytes with a key and a time.
+
+One payment, label or decision; or many payments, or labels, in one buffer.
+"""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -10,7 +13,7 @@ from fraud.v1.label_pb2 import Label
 from fraud.v1.transaction_pb2 import Transaction
 from numpy.typing import NDArray
 
-Topic = Literal["transactions", "labels"]
+Topic = Literal["transactions", "labels", "decisions"]
 
 # The partition key of a message: the first of these that is present. A label names the entities of its transaction, so
 # both get the same key, and events that share a history mostly share a partition.
@@ -22,7 +25,7 @@ class Event:
     topic: Topic
     timestamp_ms: int  # of the record: when its producer sent it
     key: bytes
-    value: bytes  # a serialised fraud.v1.Transaction or Label, or bytes that are malformed on purpose
+    value: bytes  # a serialised fraud.v1.Transaction, Label or Decision, or bytes that are malformed on purpose
 
 
 def partition_key(message: Transaction | Label) -> bytes:
@@ -91,4 +94,4 @@ def in_time_order(chunks: Iterable[tuple[list[Event], int]]) -> Iterator[Event]:
 
 
 def _rank(event: Event) -> int:
-    return 2 * event.timestamp_ms + (event.topic == "transactions")
+    return 2 * event.timestamp_ms + (event.topic != "labels")

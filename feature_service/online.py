@@ -65,10 +65,17 @@ class OnlineFeatures:
             keys += [self._layout.history_key(name, entity_hash) for entity_hash in unique.tolist()]
         return KeySet(keys, places)
 
-    def vectors(self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None]) -> FeatureVectors:
+    def vectors(
+        self,
+        rows: NDArray[np.void],
+        keys: KeySet,
+        histories: Sequence[bytes | None],
+        unseen: NDArray[np.int64] | None = None,
+    ) -> FeatureVectors:
         """Features of (n,) DECODED rows as of their event times, from the values under `keys`.
 
-        A row whose `transaction_hash` is 0 is a read as of a time, without a transaction. Raises: HistoryFormatError.
+        `unseen`: (n, 6) how many records at the end of each value a row does not see; None: each sees all. A row whose
+        `transaction_hash` is 0 is a read as of a time, without a transaction. Raises: HistoryFormatError.
         """
         lengths = np.fromiter((len(history or b"") for history in histories), dtype=np.int64, count=len(histories))
         for key, history in zip(keys.keys, histories, strict=True):
@@ -81,6 +88,8 @@ class OnlineFeatures:
         table[:-1, 0] = (np.cumsum(lengths) - lengths) // 8 + _HEADER_WORDS
         table[:-1, 1] = np.maximum(lengths - HEADER_BYTES, 0) // RECORD_BYTES
         spans = table[keys.places]
+        if unseen is not None:
+            spans[:, :, 1] -= unseen
         self._grow(int(table[:, 1].max()))
         currents = np.zeros((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
         pack_transactions(rows, currents)

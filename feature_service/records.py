@@ -34,9 +34,12 @@ class Kind(IntEnum):
 
 
 class Outcome(IntEnum):
+    """What became of a payment: what the issuer said, and before that what the scorer's answer made of it."""
+
     UNKNOWN = 0
     APPROVED = 1
     DECLINED = 2
+    DECLINED_BY_SCORER = 3
 
 
 # A decoded transaction. Hashes are 64-bit keyed SipHash, 0 is absent; the numbers below `rejection` are meaningless

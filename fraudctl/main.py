@@ -15,6 +15,7 @@ from fraudctl.commands import (
     features,
     forget,
     models,
+    policy,
     repair,
     scoring,
 )
@@ -41,6 +42,7 @@ app.command()(events.replay)
 app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(scoring.score)
+app.add_typer(policy.app, name="policy")
 app.add_typer(features.app, name="features")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)

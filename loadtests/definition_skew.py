@@ -58,17 +58,18 @@ class Skew:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    rows: NDArray[np.int64]  # of the payments in it, in order of time
+    first_ms: int
+    last_ms: int  # of its payments, inclusive
     events: list[Event]  # to publish, in order
 
 
-def stretches(batches: Sequence[EventBatch], disorder: Disorder) -> Iterator[Stretch]:
+def stretches(batches: Sequence[EventBatch], decisions: Sequence[Event], disorder: Disorder) -> Iterator[Stretch]:
     """The events of a data set by consecutive stretches of time; disorder stays within a stretch.
 
-    A stretch holds its payments, and the labels that become known before its last payment.
+    A stretch holds its payments, decisions on payments, and the labels that become known before its last payment.
     """
     random = np.random.default_rng(disorder.seed)
-    payments = [event for batch in batches for event in batch.transactions.events("transactions")]
+    payments = [event for batch in batches for event in batch.transactions.events("transactions")] + [*decisions]
     labels = sorted(
         (event for batch in batches for event in batch.labels.events("labels")), key=lambda event: event.timestamp_ms
     )
@@ -89,42 +90,48 @@ def stretches(batches: Sequence[EventBatch], disorder: Disorder) -> Iterator[Str
         while next_label < len(labels) and labels[next_label].timestamp_ms <= times[end - 1]:
             events.append(labels[next_label])
             next_label += 1
-        yield Stretch(order[first:end], events)
+        yield Stretch(int(times[first]), int(times[end - 1]), events)
         first = end
 
 
 async def measure(
     events: DecodedEvents,
     batches: Sequence[EventBatch],
+    decisions: Sequence[Event],
     *,
     online: Mapping[str, OnlineFeatures],
     offline: Mapping[str, OfflineFeatures],
     connection: KafkaConnection,
     store_settings: StoreSettings,
     contract: ContractSettings,
-    topics: tuple[str, str] = ("transactions", "labels"),
+    topics: tuple[str, str, str] = ("transactions", "labels", "decisions"),
     disorder: Disorder = Disorder(),
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Skew:
-    """Replay `batches`, whose rows are those of `events`, through workers that run already, and compare each view.
+    """Replay `batches` and `decisions`, whose rows are those of `events`, through workers that run, and compare them.
 
-    `on_progress` gets the payments compared so far. Raises: TimeoutError where nothing folds the events.
+    `on_progress` gets the payments of `batches` compared so far. Raises: TimeoutError where nothing folds the events.
     """
     skew = Skew()
     done = 0
     async with (
         make_redis_store(store_settings, contract, contract.read_id_key()) as store,
         kafka_client(connection) as client,
-        EventPublisher(connection, transactions_topic=topics[0], labels_topic=topics[1]) as publisher,
+        EventPublisher(
+            connection, transactions_topic=topics[0], labels_topic=topics[1], decisions_topic=topics[2]
+        ) as publisher,
     ):
         ids = await topic_ids(client, topics)
         ends: dict[TopicPartition, int] = {}
-        for stretch in stretches(batches, disorder):
+        rows = events.in_histories
+        for stretch in stretches(batches, decisions, disorder):
             ends |= (await publisher.publish(stretch.events)).next_offsets
             sources = by_source(ids, ends)
             await _wait_until_folded(store, sources)
-            await compare_rows(store, events.rows[stretch.rows], online=online, offline=offline, skew=skew)
-            done += len(stretch.rows)
+            times_ms = rows["event_time_ms"]
+            in_stretch = np.flatnonzero((stretch.first_ms <= times_ms) & (times_ms <= stretch.last_ms))
+            await compare_rows(store, rows[in_stretch], online=online, offline=offline, skew=skew)
+            done += int((in_stretch < events.rows.shape[0]).sum())
             on_progress(done)
     return skew
 

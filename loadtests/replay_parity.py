@@ -6,8 +6,9 @@ from pathlib import Path
 
 from feature_service.catalogue import view as view_of
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
-from feature_service.events import EventBatch
+from feature_service.events import Event, EventBatch
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable, currency_exponents
 from feature_service.offline.dataset import DecodedEvents, decode_events
@@ -15,6 +16,7 @@ from feature_service.offline.features import OfflineFeatures
 from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.settings import StoreSettings, make_online_features, store_layout
+from loadtests.calls_before import decisions_of_calls
 from loadtests.definition_skew import Disorder, Skew, measure
 from loadtests.workers import running_workers
 from stream_processor.kafka_connection import KafkaConnection
@@ -29,7 +31,8 @@ class ParityRun:
     id_hash_key_file: Path
     logs: Path
     views: Sequence[str] = ("handbook", "production")
-    topics: tuple[str, str] = ("transactions", "labels")
+    topics: tuple[str, str, str] = ("transactions", "labels", "decisions")
+    asked_share: float = 0.05  # of the authorisations
     workers: int = 1
     max_batch_records: int = 2_000
     disorder: Disorder = field(default_factory=Disorder)
@@ -46,6 +49,7 @@ class ParityRun:
             "FRAUD_ID_HASH_KEY_FILE": str(self.id_hash_key_file),
             "FRAUD_TRANSACTIONS_TOPIC": self.topics[0],
             "FRAUD_LABELS_TOPIC": self.topics[1],
+            "FRAUD_DECISIONS_TOPIC": self.topics[2],
             "FRAUD_CONSUMER_GROUP": f"parity-{self.topics[0]}",
             "FRAUD_MAX_BATCH_RECORDS": str(self.max_batch_records),
             "FRAUD_SCORE_STREAM": "false",
@@ -54,7 +58,7 @@ class ParityRun:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """A data set, and the two ways to its features, by view."""
+    """A data set, with the payments that calls asked about, and the two ways to its features, by view."""
 
     events: DecodedEvents
     online: Mapping[str, OnlineFeatures]
@@ -73,10 +77,12 @@ async def compare(
     run: ParityRun, batches: Sequence[EventBatch], on_progress: Callable[[int], None] = lambda _: None
 ) -> Skew:
     """The same, with workers that the caller has started. Raises: TimeoutError."""
-    sides = make_sides(run, batches)
+    decisions = decisions_of_calls(batches, share=run.asked_share, seed=run.disorder.seed)
+    sides = make_sides(run, batches, decisions)
     return await measure(
         sides.events,
         batches,
+        decisions,
         online=sides.online,
         offline=sides.offline,
         connection=KafkaConnection(bootstrap_servers=(run.kafka_bootstrap,)),
@@ -88,12 +94,17 @@ async def compare(
     )
 
 
-def make_sides(run: ParityRun, batches: Sequence[EventBatch], *, generation: int = 1) -> Sides:
+def make_sides(
+    run: ParityRun, batches: Sequence[EventBatch], decisions: Sequence[Event] = (), *, generation: int = 1
+) -> Sides:
     """Of a data set that has no record that is refused."""
     contract = run.contract
     id_key = contract.read_id_key()
     decoder = TransactionDecoder(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
-    events = decode_events(batches, decoder, LabelDecoder(contract, id_key))
+    asked = DecisionDecoder(decoder).decode(
+        [event.value for event in decisions], [event.timestamp_ms for event in decisions]
+    )
+    events = decode_events(batches, decoder, LabelDecoder(contract, id_key), asked=asked.rows)
     assert not events.rejected, f"the data set has records that no feature counts: {events.rejected}"
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
     layout = store_layout(StoreSettings(redis_url=run.redis_url, generation=generation), id_key)
@@ -102,7 +113,7 @@ def make_sides(run: ParityRun, batches: Sequence[EventBatch], *, generation: int
         events,
         {name: make_online_features(plan, layout, contract) for name, plan in plans.items()},
         {
-            name: OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
+            name: OfflineFeatures(plan, events.in_histories, events.labels, minor_per_major=minor_per_major)
             for name, plan in plans.items()
         },
     )

@@ -1,19 +1,22 @@
 """The scorer's parts put together, on a store and a publisher that are there."""
 
 import asyncio
-import os
-import socket
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from fraud.v1.decision_pb2 import ORIGIN_CALL, ORIGIN_STREAM, Origin
+
 from feature_service.contract_settings import ContractSettings
 from feature_service.freshness import ConfirmedTimes, watch_freshness
 from feature_service.plan import make_plan
 from feature_service.settings import make_online_features
+from feature_service.stores.attempts import RedisAttempts
 from feature_service.stores.redis_store import RedisHistoryStore
+from scorer.alert_counts import RedisAlertCounts
+from scorer.alert_limiter import AlertLimiter
 from scorer.assessment import Assessor
 from scorer.batch_use_case import ScoreMany
 from scorer.breaker import Breaker
@@ -62,9 +65,8 @@ def assemble(
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
     plan = make_plan(current.serving.feature_names)
-    instance = settings.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
 
-    def make_maker() -> DecisionMaker:
+    def make_maker(origin: Origin.ValueType) -> DecisionMaker:
         return DecisionMaker(
             current,
             Assessor(
@@ -72,7 +74,7 @@ def assemble(
                 make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
-            DecisionWriter(instance=instance),
+            DecisionWriter(instance=settings.instance, origin=origin),
             spans,
             times,
             store.layout,
@@ -80,12 +82,16 @@ def assemble(
             random,
         )
 
-    maker_of_one, maker_of_many = make_maker(), make_maker()
+    maker_of_one, maker_of_many = make_maker(ORIGIN_CALL), make_maker(ORIGIN_STREAM)
     explaining = Explaining(limit=settings.reason_limit)
-    parts = (store, decisions, publisher, explaining, Observer(spans, metrics))
+    limiter = AlertLimiter(
+        publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
+    )
+    stack.push_async_callback(limiter.close)
+    parts = (decisions, limiter, explaining, Observer(spans, metrics))
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
-    score_one = ScoreOne(maker_of_one, *parts, waits, monotonic_ns=time.monotonic_ns)
+    score_one = ScoreOne(maker_of_one, RedisAttempts(store.servers), *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
-    score_many = ScoreMany(maker_of_many, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
+    score_many = ScoreMany(maker_of_many, store, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
     stack.callback(score_many.close)
     return Parts(maker_of_one, maker_of_many, explaining, score_one, score_many)

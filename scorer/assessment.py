@@ -3,7 +3,7 @@
 One payment and many take the same steps, and models give the same bits one by one, so `Score` and `ScoreBatch` agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Final, NamedTuple
@@ -16,11 +16,14 @@ from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.errors import HistoryFormatError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import KeySet, OnlineFeatures, approximate_entities
-from feature_service.records import MISSING_INT64
+from feature_service.records import ENTITIES, MISSING_INT64
+from scorer.budget import Stage
 from scorer.errors import ModelError
-from scorer.policy import Action, Rule, Tier
+from scorer.policy import Action, Answer, Override, Rule, Tier
+from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
+_NOT_ASKED: Final[Mapping[str, float]] = {}
 _NOWHERE: Final = -1  # a key's place where there is none
 
 log = structlog.get_logger(__name__)
@@ -36,9 +39,39 @@ class Assessment(NamedTuple):
     model: ServedModel | None
     vector: NDArray[np.float64]  # (features,) of that model
     probability: float | None
-    action: Action
+    policy_action: Action  # what the policy decided
+    answer: Answer
     rules: tuple[Rule, ...]  # that hold
+    lists: tuple[EntityListData, ...]  # that hold one of the payment's ids
     approximate_entities: tuple[str, ...]  # in the vector
+
+    @property
+    def action(self) -> Action:
+        return self.answer.action
+
+    @property
+    def is_degraded(self) -> bool:
+        """Less was to be had than was asked for. Where people have switched everything off, nothing was."""
+        return self.tier is not Tier.FULL and self.answer.override is not Override.KILL_SWITCH
+
+    @property
+    def skipped(self) -> tuple[Stage, ...]:
+        if self.answer.override is Override.KILL_SWITCH:
+            return ("features", "model")
+        return ("features",) if self.tier >= Tier.DEGRADED_NO_FEATURES else ()
+
+
+SWITCHED_OFF: Final = Assessment(
+    Tier.FALLBACK_RULES,
+    None,
+    np.empty(0),
+    None,
+    Action.APPROVE,
+    Answer(Action.APPROVE, Override.KILL_SWITCH, 0.0),
+    (),
+    (),
+    (),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +108,34 @@ class Assessor:
         self._request_only_places = [places[name] for name in models.request_only.scoring.feature_names]
         self._request_places = [places[name] for name in REQUEST_FEATURES]
 
-    def vectors(self, rows: NDArray[np.void], keys: KeySet, histories: Sequence[bytes | None] | None) -> Vectors:
-        """Features of (n,) DECODED rows; without histories those of the request alone."""
+    def keys(self, serving: Serving, rows: NDArray[np.void]) -> KeySet:
+        """Of the histories that deciding (n,) DECODED rows needs."""
+        return _no_keys(rows.shape[0]) if serving.decider.is_off else self.features.keys(rows)
+
+    def vectors(
+        self,
+        rows: NDArray[np.void],
+        keys: KeySet,
+        histories: Sequence[bytes | None] | None,
+        unseen: NDArray[np.int64] | None = None,
+    ) -> Vectors:
+        """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
         if histories is None:
-            nowhere = KeySet([], np.full_like(keys.places, _NOWHERE))
-            of_request = self.features.vectors(rows, nowhere, [])
+            of_request = self.features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
-            found = self.features.vectors(rows, keys, histories)
+            found = self.features.vectors(rows, keys, histories, unseen)
         except HistoryFormatError as error:
             if rows.shape[0] == 1:
                 log.error("a history cannot be read", error=str(error))
                 return self.vectors(rows, keys, None)
             # One by one, so that only the payments of that entity go without.
-            each = [self.vectors(rows[i : i + 1], *_of_row(keys, histories, i)) for i in range(rows.shape[0])]
+            each = [
+                self.vectors(
+                    rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
+                )
+                for i in range(rows.shape[0])
+            ]
             return Vectors(
                 np.concatenate([one.values for one in each]),
                 np.concatenate([one.usable for one in each]),
@@ -116,11 +163,11 @@ class Assessor:
         self, serving: Serving, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
     ) -> list[Assessment]:
         """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
-        models = serving.models
+        models, decider = serving.models, serving.decider
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
-        for index, (p_full, p_request_only, amount_minor, request, age_ms, status) in enumerate(
+        for index, (p_full, p_request_only, amount_minor, request, age_ms, status, lists, unit) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
@@ -128,6 +175,8 @@ class Assessor:
                 predictions.request_values.tolist(),
                 ages_ms,
                 predictions.statuses.tolist(),
+                decider.matches(rows),
+                decider.units(rows),
                 strict=True,
             )
         ):
@@ -145,14 +194,22 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
-            action, rules = serving.decider.decide(
+            decided, rules = decider.decide(
                 probability,
                 None if amount_minor == MISSING_INT64 else amount_minor,
                 tier,
-                dict(zip(REQUEST_FEATURES, request, strict=True)),
+                dict(zip(REQUEST_FEATURES, request, strict=True)) if decider.has_rules(tier) else _NOT_ASKED,
+                lists,
             )
-            assessments.append(Assessment(tier, model, vector, probability, action, rules, approximate))
+            answer = decider.answer(decided, lists, unit)
+            assessments.append(
+                Assessment(tier, model, vector, probability, decided, answer, rules, lists.lists, approximate)
+            )
         return assessments
+
+
+def _no_keys(count: int) -> KeySet:
+    return KeySet([], np.full((count, len(ENTITIES)), _NOWHERE, dtype=np.int64))
 
 
 def _of_row(keys: KeySet, histories: Sequence[bytes | None], row: int) -> tuple[KeySet, list[bytes | None]]:

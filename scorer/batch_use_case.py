@@ -14,20 +14,17 @@ from typing import Final
 from feature_service.errors import StoreUnavailableError
 from scorer.budget import Stage
 from scorer.decision_maker import Assessed, Decided, DecisionMaker
-from scorer.decision_writer import read_back
 from scorer.explaining import Explaining
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Payments
-from scorer.policy import Tier
 from scorer.publication import Publication
 from scorer.reasons import Reason
 from scorer.use_case import Publisher, Reader
 from telemetry.trace_context import TraceContext
 
 _PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
-_FEATURES: Final[tuple[Stage, ...]] = ("features",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +113,7 @@ class ScoreMany:
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
         undecided, assessed = part.undecided, part.assessed
         reasons = self._explain(undecided, assessed)
-        skipped = [_FEATURES if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES else () for each in assessed]
+        skipped = [each.assessment.skipped for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
         await _turn_of_others()
         earlier = await self._decisions.put_if_absent(
@@ -175,20 +172,16 @@ class ScoreMany:
         return reasons
 
     def _replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[BatchAnswer, Publication]:
-        brief, action = read_back(stored.decision)
-        transaction_id, context = group.payments.transaction_ids[index], group.contexts[index]
         self._observer.replayed(
-            transaction_id,
-            context,
+            group.payments.transaction_ids[index],
+            group.contexts[index],
             group.payments.parents[index],
             group.marks,
             caller="stream",
             ended_ns=self._now_ns(),
         )
-        alert = action in group.serving.decider.alert_actions
-        return BatchAnswer(brief, replayed=True), Publication(
-            transaction_id.encode(), stored.decision, action, alert, context
-        )
+        brief, publication = self._maker.replay(group, index, stored)
+        return BatchAnswer(brief, replayed=True), publication
 
 
 async def _turn_of_others() -> None:

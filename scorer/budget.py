@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # What a decision can name as skipped, in the order in which they come.
-Stage = Literal["features", "explanation", "idempotency", "publishing"]
+Stage = Literal["features", "attempts", "model", "explanation", "idempotency", "publishing"]
 
 _NS_PER_MS = 1_000_000
 

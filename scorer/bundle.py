@@ -104,8 +104,8 @@ def load_bundle(
     golden = _parsed(Golden, GOLDEN, contents)
     baseline = _parsed(Baseline, BASELINE, contents)
     policy = _parsed(Policy, POLICY, contents)
-    if foreign := policy.rule_features - set(manifest.request_feature_names):
-        raise BundleFormatError(f"{POLICY}: rules on what is no request feature here: {', '.join(sorted(foreign))}")
+    if policy.lists:
+        raise BundleFormatError(f"{POLICY}: lists of ids belong into the policy file of a deployment")
 
     def assemble(name: str, names: tuple[str, ...], points: Points, rows: tuple[GoldenRow, ...]) -> CalibratedModel:
         try:

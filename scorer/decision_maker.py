@@ -5,17 +5,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_service.freshness import ConfirmedTimes
+from feature_service.records import ENTITY_INDEX
 from feature_service.stores.layout import StoreLayout
-from scorer.assessment import Assessment, Assessor, Predictions
+from scorer.assessment import SWITCHED_OFF, Assessment, Assessor, Predictions
 from scorer.budget import Stage
-from scorer.decision_writer import DecisionWriter, StageTimes
+from scorer.decision_writer import DecisionWriter, StageTimes, read_back
 from scorer.frames import whole_decision
 from scorer.group import Group
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
-from scorer.policy import Tier
-from scorer.publication import Publication
+from scorer.publication import AlertToSend, Publication
 from scorer.reasons import Reason
 from scorer.serving import CurrentServing
 from scorer.spans import Scored, ScoreSpans
@@ -23,6 +26,7 @@ from telemetry.keep import KeepReason
 from telemetry.trace_context import TraceContext
 
 _NS_PER_US: Final = 1_000
+_CARD: Final = ENTITY_INDEX["card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,11 @@ class DecisionMaker:
     def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
         marks = Marks(arrived_ns, decoded_ns, begun_ns=self._clock.monotonic_ns())
         hashes = payments.rows["transaction_hash"].tolist()
+        serving = self._current.serving
         return Group(
-            self._current.serving,
+            serving,
             payments,
-            self._assessor.features.keys(payments.rows),
+            self._assessor.keys(serving, payments.rows),
             [decision_key(self._layout, transaction_hash) for transaction_hash in hashes],
             [request_hash(transaction) for transaction in payments.transactions],
             [
@@ -84,24 +89,32 @@ class DecisionMaker:
             marks,
         )
 
-    def predict(self, group: Group, histories: Sequence[bytes | None] | None) -> Predictions:
-        """`histories`: the values under the group's keys, None where they were not read.
+    def predict(
+        self, group: Group, histories: Sequence[bytes | None] | None, unseen: NDArray[np.int64] | None = None
+    ) -> Predictions | None:
+        """`histories`: the values under the group's keys, None where they were not read; `unseen`: of a `BurstRead`.
 
-        What takes long, for the most part without the interpreter lock: may run in a thread, one at a time.
+        None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
+        thread, one at a time.
         """
-        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories)
+        if group.serving.decider.is_off:
+            group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
+            return None
+        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories, unseen)
         group.marks.features_ns = self._clock.monotonic_ns()
         predictions = self._assessor.predict(group.serving, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
         return predictions
 
-    def assess(self, group: Group, predictions: Predictions) -> list[Assessed]:
+    def assess(self, group: Group, predictions: Predictions | None) -> list[Assessed]:
         rows = group.payments.rows
+        if predictions is None:
+            return [Assessed(SWITCHED_OFF, None, alert=False)] * rows.shape[0]
         ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
         assessments = self._assessor.assess(group.serving, rows, predictions, ages_ms)
-        alert_actions = group.serving.decider.alert_actions
+        raises_alert = group.serving.decider.raises_alert
         return [
-            Assessed(assessment, age_ms, assessment.action in alert_actions)
+            Assessed(assessment, age_ms, raises_alert(assessment.policy_action, assessment.answer.override))
             for assessment, age_ms in zip(assessments, ages_ms, strict=True)
         ]
 
@@ -141,11 +154,34 @@ class DecisionMaker:
                 skipped=skipped[index],
             )
             decision = whole_decision(brief, assessment.vector.tobytes(), transaction)
-            kept = self._spans.keeps(context, degraded=assessment.tier is not Tier.FULL, alert=each.alert)
+            kept = self._spans.keeps(context, degraded=assessment.is_degraded, alert=each.alert)
             header = context if kept is None else context.kept()  # so that those downstream keep theirs
-            publication = Publication(transaction_id.encode(), decision, assessment.action, each.alert, header)
-            decided.append(Decided(brief, StoredDecision(payload_hash, decision), publication, kept))
+            stored = StoredDecision(payload_hash, decision, each.alert)
+            publication = Publication(
+                transaction_id.encode(),
+                decision,
+                assessment.policy_action,
+                self._alert(group, index, decided_at_ms) if each.alert else None,
+                header,
+            )
+            decided.append(Decided(brief, stored, publication, kept))
         return decided
+
+    def replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[bytes, Publication]:
+        """What was decided earlier: without `feature_vector` and `transaction`; and as it is published again."""
+        brief, policy_action, decided_at_ms = read_back(stored.decision)
+        alert = self._alert(group, index, decided_at_ms) if stored.alert else None
+        transaction_id = group.payments.transaction_ids[index].encode()
+        return brief, Publication(transaction_id, stored.decision, policy_action, alert, group.contexts[index])
+
+    def _alert(self, group: Group, index: int, decided_at_ms: int) -> AlertToSend:
+        row = group.payments.rows[index]
+        return AlertToSend(
+            group.serving.decider.policy.alert_limits,
+            int(row["entity_hash"][_CARD]),
+            int(row["transaction_hash"]),
+            decided_at_ms,
+        )
 
     def scored(
         self,

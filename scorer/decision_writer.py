@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import Decision, Origin
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
 from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.policy import Action
+from scorer.policy.alert_limits import Suppression
 from scorer.reasons import Reason
 from scorer.serving import ServedModel, Serving
 
@@ -27,8 +29,9 @@ class StageTimes:
 class DecisionWriter:
     """Not for concurrent use by threads: it fills the same message again and again."""
 
-    def __init__(self, *, instance: str) -> None:
+    def __init__(self, *, instance: str, origin: Origin.ValueType) -> None:
         self._instance = instance
+        self._origin = origin
         self._serving: Serving | None = None  # that the messages below are of
         self._messages: dict[int, Decision] = {}  # by id of the model
 
@@ -55,6 +58,9 @@ class DecisionWriter:
         message.transaction_id = transaction_id
         message.fraud_probability = 0.0 if assessment.probability is None else assessment.probability
         message.action = assessment.action  # type: ignore[assignment]  # the values are fraud.v1.Action's
+        message.policy_action = assessment.policy_action  # type: ignore[assignment]  # likewise
+        message.override = assessment.answer.override  # type: ignore[assignment]  # the values are fraud.v1.Override's
+        message.control_propensity = assessment.answer.control_propensity
         message.tier = assessment.tier  # type: ignore[assignment]  # the values are fraud.v1.Tier's
         message.request_hash = request_hash
         message.trace_id = trace_id
@@ -70,14 +76,19 @@ class DecisionWriter:
         latency.explanation_us = times.explanation_us
         latency.total_us = times.total_us
         brief = message.SerializeToString()
-        if reasons or skipped or assessment.approximate_entities:
+        if reasons or skipped or assessment.approximate_entities or assessment.lists:
             brief += additions(
-                reasons=reasons, skipped=skipped, approximate_entities=assessment.approximate_entities
-            )  # fmt: skip
+                reasons=reasons,
+                skipped=skipped,
+                approximate_entities=assessment.approximate_entities,
+                matched_lists=[each.name for each in assessment.lists],
+            )
         return brief
 
     def _message(self, serving: Serving, model: ServedModel | None) -> Decision:
-        message = Decision(policy_version=serving.decider.policy_version, scorer_instance=self._instance)
+        message = Decision(
+            policy_version=serving.decider.policy_version, scorer_instance=self._instance, origin=self._origin
+        )
         if model is not None:
             message.model_name = model.model_name
             message.model_version = model.model_version
@@ -86,7 +97,12 @@ class DecisionWriter:
 
 
 def additions(
-    *, reasons: Sequence[Reason] = (), skipped: Sequence[Stage] = (), approximate_entities: Sequence[str] = ()
+    *,
+    reasons: Sequence[Reason] = (),
+    skipped: Sequence[Stage] = (),
+    approximate_entities: Sequence[str] = (),
+    matched_lists: Sequence[str] = (),
+    suppression: Suppression = Suppression.NONE,
 ) -> bytes:
     """To append to a Decision's bytes."""
     return Decision(
@@ -102,12 +118,20 @@ def additions(
         ],
         skipped_stages=skipped,
         approximate_entities=approximate_entities,
+        matched_lists=matched_lists,
+        alert_suppression=suppression,  # type: ignore[arg-type]  # the values are fraud.v1.AlertSuppression's
     ).SerializeToString()
 
 
-def read_back(decision: bytes) -> tuple[bytes, Action]:
-    """Of a stored Decision: it without `feature_vector` and `transaction`, and its action."""
+class ReadBack(NamedTuple):
+    brief: bytes  # the Decision without `feature_vector` and `transaction`
+    policy_action: Action
+    decided_at_ms: int
+
+
+def read_back(decision: bytes) -> ReadBack:
+    """Of a stored Decision."""
     message = Decision.FromString(decision)
     message.ClearField("feature_vector")
     message.ClearField("transaction")
-    return message.SerializeToString(), Action(message.action)
+    return ReadBack(message.SerializeToString(), Action(message.policy_action), message.decided_at_ms)

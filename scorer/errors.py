@@ -2,6 +2,8 @@
 
 ScorerError
 ├── ModelError                LightGBM refused a model text or a call
+├── PolicyError               a policy file that must not be served; the message names file, place and remedy
+├── SpoolError                a directory that cannot hold a spool; the message says which, and what to do
 └── BundleError               a model bundle that must not be served; the message names file and remedy
     ├── BundleExistsError     a folder to write to that is there already
     ├── BundleMissingError    the folder or one of its files is not there
@@ -19,6 +21,14 @@ class ScorerError(Exception):
 
 
 class ModelError(ScorerError):
+    pass
+
+
+class PolicyError(ScorerError):
+    pass
+
+
+class SpoolError(ScorerError):
     pass
 
 

@@ -25,7 +25,11 @@ class Explaining:
         self._each_ms = 0.0
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return tuple(rule_reason(rule.rule_id, rule.words) for rule in assessment.rules)
+        """And of lists: what the policy itself has to say."""
+        if not assessment.rules and not assessment.lists:
+            return ()
+        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
+        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
 
     def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
         """Nothing where no model answered, or it refuses to say."""

@@ -10,22 +10,25 @@ from typing import Final, NamedTuple, Protocol
 from feature_service.stores.layout import StoreLayout
 
 HASH_BYTES: Final = 16
-_FORMAT: Final = b"\x01"
+# The format's second version, of a decision that raises no alert and of one that does.
+_QUIET: Final = b"\x02"
+_ALERT: Final = b"\x03"
 
 
 class StoredDecision(NamedTuple):
     request_hash: bytes
     decision: bytes  # a serialised fraud.v1.Decision
+    alert: bool  # whether it raises one: the policy may be another by the time of a retry
 
     def encode(self) -> bytes:
-        return b"".join((_FORMAT, self.request_hash, self.decision))
+        return b"".join((_ALERT if self.alert else _QUIET, self.request_hash, self.decision))
 
     @classmethod
     def decode(cls, value: bytes | None) -> "StoredDecision | None":
         """None for what is absent or of another format: then the transaction is decided anew."""
-        if value is None or not value.startswith(_FORMAT) or len(value) < 1 + HASH_BYTES:
+        if value is None or not value.startswith((_QUIET, _ALERT)) or len(value) < 1 + HASH_BYTES:
             return None
-        return cls(value[1 : 1 + HASH_BYTES], value[1 + HASH_BYTES :])
+        return cls(value[1 : 1 + HASH_BYTES], value[1 + HASH_BYTES :], value.startswith(_ALERT))
 
 
 class DecisionStore(Protocol):

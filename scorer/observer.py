@@ -8,7 +8,7 @@ import structlog
 
 from scorer.assessment import Assessment
 from scorer.payments import Marks
-from scorer.policy import Tier
+from scorer.policy import Override
 from scorer.spans import Scored, ScoreSpans
 from telemetry.metrics import Labels, Metrics
 from telemetry.trace_context import TraceContext
@@ -38,6 +38,10 @@ class Observer:
                 "model_version": model.model_version if model else "",
             }
             self._metrics.add("fraud.decisions.made", count, labels)
+        overrides = [each.answer.override for each in assessments if each.answer.override is not Override.NONE]
+        if overrides:
+            for override, count in Counter(overrides).items():
+                self._metrics.add("fraud.decisions.overridden", count, {"override": override.name})
         for stage, begun_ns, done_ns in (
             ("features", marks.begun_ns, marks.features_ns),
             ("model", marks.features_ns, marks.model_ns),
@@ -62,7 +66,7 @@ class Observer:
     def scored(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
         """One decision's span and log line, where it gets them; `ended_ns` is monotonic, as the marks are."""
         self._spans.scored(scored, marks, ended_ns=ended_ns)
-        if scored.alert or scored.assessment.tier is not Tier.FULL:
+        if scored.alert or scored.assessment.is_degraded:
             _log(scored)
 
     def replayed(
@@ -88,6 +92,7 @@ def _log(scored: Scored) -> None:
         model_version=assessment.model.model_version if assessment.model else None,
         tier=assessment.tier.name,
         action=assessment.action.name,
+        policy_action=assessment.policy_action.name,
         fraud_probability=assessment.probability,
         reason_codes=list(scored.reason_codes),
         skipped_stages=list(scored.skipped),

@@ -9,7 +9,8 @@ from fraud.v1.decision_pb2 import Alert, Decision
 
 from scorer import frames
 from scorer.policy import Action
-from telemetry.kafka_headers import Header, event_headers
+from scorer.policy.alert_limits import AlertLimits
+from telemetry.kafka_headers import Header, event_headers, read_trace_context
 from telemetry.trace_context import TraceContext
 
 SCHEMA_VERSION: Final = 1
@@ -26,13 +27,29 @@ class Topics:
     shadow_scores: str
 
 
+class AlertToSend(NamedTuple):
+    """What limiting alerts rests on."""
+
+    limits: AlertLimits | None
+    card_hash: int  # 0 where there is no card
+    transaction_hash: int
+    decided_at_ms: int
+
+
 class Publication(NamedTuple):
     """A tuple, like a Record: tens of thousands are made in a second."""
 
     transaction_id: bytes
     decision: bytes  # a serialised fraud.v1.Decision
-    action: Action
-    alert: bool
+    policy_action: Action
+    alert: AlertToSend | None  # None: it raises none
+    context: TraceContext  # of the score's span
+
+
+class SentAlert(NamedTuple):
+    """What is told of an alert once it is acknowledged."""
+
+    policy_action: Action
     context: TraceContext  # of the score's span
 
 
@@ -54,8 +71,16 @@ def records_of(publication: Publication, topics: Topics) -> Iterator[Record]:
     """The decision; and behind it the alert, if it is one."""
     key, decision = publication.transaction_id, publication.decision
     yield Record(topics.decisions, key, decision, _headers(_DECISION, publication.context))
-    if publication.alert:
+    if publication.alert is not None:
         yield Record(topics.alerts, key, frames.alert(key, decision), _headers(_ALERT, publication.context))
+
+
+def alert_of(record: Record) -> SentAlert | None:
+    """What the record of an alert tells; None where nobody could have traced it."""
+    context = read_trace_context(record.headers)
+    if context is None:
+        return None
+    return SentAlert(Action(Alert.FromString(record.value).decision.policy_action), context)
 
 
 def partition_of(key: bytes, partitions: int) -> int:

@@ -36,12 +36,14 @@ class RecordSender:
     async def start(self, topics: Sequence[str]) -> None:
         """Raises: KafkaError where no broker can be reached, or a topic does not exist."""
         self._producer = await self._connect()
+        topic = ""
         try:
             for topic in topics:
                 await self._producer.partitions_for(topic)
-        except KafkaError:
+        except KafkaError as error:
             await self.stop()
-            raise
+            self._metrics.add("fraud.publish.failures", 1, {"topic": topic, "cause": type(error).__name__})
+            raise type(error)(f"topic {topic}") from error
 
     async def stop(self) -> None:
         if self._producer is not None:

@@ -17,6 +17,7 @@ from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
 from scorer.bundle import load_bundle
+from scorer.deployed_policy import first_policy, serve_policy
 from scorer.kafka_settings import KafkaSettings
 from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
@@ -26,6 +27,8 @@ from scorer.servicer import SERVICE, ScoringServicer
 from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
+from scorer.spool import open_spool
+from scorer.spooling import Spooling
 from scorer.warm_up import warm_up
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Labels, Metrics, configure_metrics
@@ -47,12 +50,13 @@ async def run(
     kafka: KafkaSettings,
     environment: Mapping[str, str],
 ) -> None:
-    """Serve until cancelled. Waits for Redis and Kafka where they are not there yet.
+    """Serve until cancelled. Waits for Redis where it is not there yet, and without a spool for Kafka.
 
-    Raises: BundleError, FeatureError, ConfigurationError for what someone must mend.
+    Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
     current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
+    policy = first_policy(settings, id_key, current.serving.decider)
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
     async with AsyncExitStack() as stack:
@@ -68,6 +72,10 @@ async def run(
         )
         store = make_redis_store(store_settings, contract, id_key)
         await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
+        spool = None
+        if settings.spool_dir is not None:
+            opened = open_spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
+            spool = await stack.enter_async_context(Spooling(opened, metrics))
         publisher = KafkaPublisher(
             RecordSender(kafka.client_arguments(), metrics),
             Topics(
@@ -80,6 +88,7 @@ async def run(
             drain_s=settings.drain_ms / 1_000,
             metrics=metrics,
             alert_sent=spans.alert_sent,
+            spool=spool,
         )
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
         parts = assemble(
@@ -93,7 +102,11 @@ async def run(
             metrics=metrics,
             random=random,
         )
+        # By the bundle's policy, since one that is switched off would leave things cold.
         await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
+        serve_policy(
+            stack, policy, current, publisher, settings=settings, id_key=id_key, metrics=metrics, random=random
+        )
         _spare_collections()
         servicer = ScoringServicer(
             requests,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from math import inf
 from typing import Final, NoReturn, Protocol
 
 import grpc
@@ -24,8 +25,9 @@ SERVICE: Final = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].full_
 
 # gRPC clients with a retry policy wait as long as this trailer says.
 _RETRY_HINT: Final = "grpc-retry-pushback-ms"
-_SCORE_RETRY_MS: Final = "20"
-_BATCH_RETRY_MS: Final = "250"
+_LEAST_RETRY_MS: Final = 10.0
+_BATCH_RETRY_MS: Final = 250.0
+_SCORES_AT_LEAST: Final = 16  # in flight, however long calls took of late: a pause is no overload
 _NS_PER_US: Final = 1_000
 
 log = structlog.get_logger(__name__)
@@ -64,7 +66,7 @@ class ScoringServicer:
         self._metrics = metrics
         self._default_budget_ms = default_budget_ms
         self._shares = shares
-        self._scores = Admission(max_score_calls)
+        self._scores = Admission(max_score_calls, at_least=min(_SCORES_AT_LEAST, max_score_calls))
         self._batches = Admission(max_batch_calls)
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -76,15 +78,12 @@ class ScoringServicer:
 
     async def score(self, request: bytes, context: Context) -> bytes:
         arrived_ns = time.monotonic_ns()
-        if not self._scores.enter():
-            await self._shed(context, _SCORE_RETRY_MS)
+        remaining_s = context.time_remaining()
+        allowed_ms = self._default_budget_ms if remaining_s is None else 1_000 * remaining_s
+        if not self._scores.enter(self._shares.features * allowed_ms):
+            await self._shed(context, max(_LEAST_RETRY_MS, self._scores.wait_ms))
         try:
-            remaining_s = context.time_remaining()
-            budget = start_budget(
-                now_ns=arrived_ns,
-                allowed_ms=self._default_budget_ms if remaining_s is None else 1_000 * remaining_s,
-                shares=self._shares,
-            )
+            budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
             parent = _parent(context.invocation_metadata() or ())
             payment = self._requests.score(request, now_ms=time.time_ns() // 1_000_000, parent=parent)
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
@@ -101,11 +100,11 @@ class ScoringServicer:
         except PayloadDiffersError as differs:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, str(differs))
         finally:
-            self._scores.leave()
+            self._scores.leave(time.thread_time_ns())
 
     async def score_batch(self, request: bytes, context: Context) -> bytes:
         arrived_ns = time.monotonic_ns()
-        if not self._batches.enter():
+        if not self._batches.enter(inf):
             await self._shed(context, _BATCH_RETRY_MS)
         try:
             batch = self._requests.score_batch(request)
@@ -127,11 +126,11 @@ class ScoringServicer:
         except StoreUnavailableError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         finally:
-            self._batches.leave()
+            self._batches.leave(time.thread_time_ns())
 
-    async def _shed(self, context: Context, retry_ms: str) -> NoReturn:
+    async def _shed(self, context: Context, retry_ms: float) -> NoReturn:
         self._metrics.add("fraud.requests.shed")
-        context.set_trailing_metadata(((_RETRY_HINT, retry_ms),))
+        context.set_trailing_metadata(((_RETRY_HINT, str(round(retry_ms))),))
         await context.abort(
             grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls are in flight here: try another scorer, or later"
         )

@@ -1,5 +1,7 @@
 """Settings of the scorer; those of the store and of the contract are `feature_service`'s."""
 
+import os
+import socket
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +20,11 @@ class ScorerSettings(BaseSettings):
         "", description="Name of this process in its decisions; empty stands for the host's name and the process id."
     )
     model_dir: Path = Field(description="Folder of the model bundle that is served.")
+    policy_file: Path | None = Field(
+        None,
+        description="TOML file of the deployment's policy, looked at every second (docs/policy.md); without it the "
+        "bundle's own policy decides.",
+    )
 
     score_budget_ms: float = Field(
         25.0, gt=0, description="Time for one Score whose caller set no deadline of its own, ms."
@@ -60,7 +67,10 @@ class ScorerSettings(BaseSettings):
         10_000, ge=0, description="How long after SIGTERM calls and publications may take to finish, ms."
     )
 
-    decisions_topic: str = Field("decisions", description="Topic of fraud.v1.Decision, keyed by transaction_id.")
+    decisions_topic: str = Field(
+        "decisions",
+        description="Topic of fraud.v1.Decision, keyed by transaction_id; those that calls asked for are folded too.",
+    )
     alerts_topic: str = Field("alerts", description="Topic of fraud.v1.Alert, keyed by transaction_id.")
     audit_topic: str = Field("audit", description="Topic of fraud.v1.Change: what changed how payments are decided.")
     shadow_scores_topic: str = Field(
@@ -69,7 +79,18 @@ class ScorerSettings(BaseSettings):
     publish_queue: int = Field(
         20_000,
         ge=1,
-        description="Decisions of Score that may wait for Kafka; beyond it answers name `publishing` as skipped.",
+        description="Decisions of Score that may wait in memory for Kafka, or for a spool's disk; beyond it answers "
+        "name `publishing` as skipped.",
+    )
+    spool_dir: Path | None = Field(
+        None,
+        description="Folder on a disk of its own machine where publications wait while Kafka is away; scorers may "
+        "share it. Without it they wait in memory, and the scorer serves only once Kafka has been there.",
+    )
+    spool_bytes: int = Field(
+        1_073_741_824,
+        gt=0,
+        description="Most bytes that a process keeps there; beyond it answers name `publishing` as skipped.",
     )
 
     tls_certificate_file: Path | None = Field(
@@ -81,6 +102,10 @@ class ScorerSettings(BaseSettings):
     )
     sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
     log_level: Level = Field("info", description="Least severe level logged.")
+
+    @property
+    def instance(self) -> str:
+        return self.scorer_instance or f"{socket.gethostname()}-{os.getpid()}"
 
     @property
     def stage_shares(self) -> StageShares:

@@ -9,7 +9,8 @@ from opentelemetry.trace import SpanKind
 from scorer.assessment import Assessment
 from scorer.budget import Stage
 from scorer.payments import Marks
-from scorer.publication import Delivery, Publication
+from scorer.policy import Override
+from scorer.publication import Delivery
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
 from telemetry.keep import KeepPolicy, KeepReason
 from telemetry.spans import SpanEmitter, unix_offset_ns
@@ -60,6 +61,9 @@ class ScoreSpans:
             "fraud.kept_because": kept_because,
             "fraud.deadline.missed": scored.deadline_missed,
         }
+        if assessment.answer.override is not Override.NONE:
+            attributes["fraud.override"] = assessment.answer.override.name
+            attributes["fraud.policy.action"] = assessment.policy_action.name
         if assessment.model is not None and assessment.probability is not None:
             attributes["fraud.probability"] = assessment.probability
             attributes["fraud.model.name"] = assessment.model.model_name
@@ -119,15 +123,15 @@ class ScoreSpans:
             kind=SpanKind.SERVER,
         )
 
-    def alert_sent(self, publication: Publication, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
+    def alert_sent(self, score: TraceContext, delivery: Delivery, started_ns: int, ended_ns: int) -> None:
         """The alert's way to Kafka, from monotonic times; leads from the trace to the record."""
         if not self._emitter.enabled:
             return
         offset_ns = unix_offset_ns()
         self._emitter.emit(
             "send alerts",
-            context=publication.context.child(self._random),
-            parent=publication.context,
+            context=score.child(self._random),
+            parent=score,
             start_ns=started_ns + offset_ns,
             end_ns=ended_ns + offset_ns,
             attributes={

@@ -6,19 +6,26 @@ that would overrun a call's part of its budget is skipped and named in its answe
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_service.errors import StoreUnavailableError
+from feature_service.online import KeySet
+from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
-from scorer.decision_writer import additions, read_back
+from scorer.decision_writer import additions
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
-from scorer.policy import Tier
+from scorer.policy import Action
 from scorer.publication import Publication
 from scorer.store_waits import StoreWaits
 
@@ -38,6 +45,21 @@ class Reader(Protocol):
         ...
 
 
+class BurstReader(Protocol):
+    """Sees what was asked a moment ago, and leaves what is asked now."""
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        """In one round trip. A caller that gives up cancels nothing: what was asked counts.
+
+        Raises: StoreUnavailableError.
+        """
+        ...
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        """Have those that follow know it. Raises: StoreUnavailableError."""
+        ...
+
+
 class Publisher(Protocol):
     def offer(self, publication: Publication) -> bool:
         """Have it published soon; False where that will not be."""
@@ -54,7 +76,7 @@ class ScoreOne:
     def __init__(
         self,
         maker: DecisionMaker,
-        reader: Reader,
+        bursts: BurstReader,
         decisions: DecisionStore,
         publisher: Publisher,
         explaining: Explaining,
@@ -64,7 +86,7 @@ class ScoreOne:
         monotonic_ns: Callable[[], int],
     ) -> None:
         self._maker = maker
-        self._reader = reader
+        self._bursts = bursts
         self._decisions = decisions
         self._publisher = publisher
         self._explaining = explaining
@@ -107,25 +129,28 @@ class ScoreOne:
         for place, case in enumerate(cases):
             case.place = place
         self._waits.start(
-            lambda: self._reader.read(group.all_keys),
+            lambda: self._bursts.read(group.payments.rows, group.keys, group.decision_keys),
             Budget.features_ms,
             cases,
-            lambda some, values: self._decide(group, some, values),
+            lambda some, found: self._decide(group, some, found),
         )
 
-    def _decide(self, all_of: Group, cases: Sequence[Case], values: Sequence[bytes | None] | None) -> None:
-        histories = None
-        if values is not None:
-            histories = values[: len(all_of.keys.keys)]
-            cases = self._without_stored(all_of, cases, values[len(histories) :])
+    def _decide(self, all_of: Group, cases: Sequence[Case], found: BurstRead | None) -> None:
+        histories, unseen = None, None
+        if found is not None:
+            histories, unseen = found.histories, found.unseen
+            cases = self._without_stored(all_of, cases, found.others)
             if not cases:
                 return
+            if unseen is not None and len(cases) < unseen.shape[0]:
+                unseen = unseen[[case.place for case in cases]]
         group = regrouped(all_of, cases)
-        assessed = self._maker.assess(group, self._maker.predict(group, histories))
+        assessed = self._maker.assess(group, self._maker.predict(group, histories, unseen))
         for case, each in zip(cases, assessed, strict=True):
             case.assessed = each
-            if each.assessment.tier >= Tier.DEGRADED_NO_FEATURES:
-                case.skipped.append("features")
+            case.skipped.extend(each.assessment.skipped)
+            if found is not None and not found.complete:
+                case.skipped.append("attempts")
         self._explain(group, cases)
         decided = self._maker.decide(
             group, assessed, [case.reasons for case in cases], [case.skipped for case in cases]
@@ -175,6 +200,8 @@ class ScoreOne:
                 loop = asyncio.get_running_loop()
                 explained = self._unfinished_future(loop)
                 loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
+        if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
+            self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
         self._observe(group, cases)
         if self._arriving:
             self._depart()
@@ -203,9 +230,8 @@ class ScoreOne:
     def _replay(self, group: Group, case: Case, stored: StoredDecision) -> None:
         transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
-        _, action = read_back(stored.decision)
-        alert = action in group.serving.decider.alert_actions
-        self._publisher.offer(Publication(transaction_id.encode(), stored.decision, action, alert, context))
+        _, publication = self._maker.replay(group, case.place, stored)
+        self._publisher.offer(publication)
         self._observer.replayed(
             transaction_id,
             context,
@@ -233,8 +259,16 @@ class ScoreOne:
             self._observer.answered(scored, group.marks, ended_ns=ended_ns)
             self._observer.scored(scored, group.marks, ended_ns=ended_ns)
 
+    async def _note_declined(self, group: Group, cases: Sequence[Case]) -> None:
+        """Where that is not possible, the decisions themselves say so once they are folded."""
+        declined = group.only([case.place for case in cases])
+        with suppress(StoreUnavailableError):
+            await self._bursts.note_declined(declined.payments.rows, declined.keys)
+
     def _unfinished_future(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
-        future: asyncio.Future[Any] = loop.create_future()
+        return self._finishing(loop.create_future())
+
+    def _finishing(self, future: "asyncio.Future[Any]") -> "asyncio.Future[Any]":
         self._unfinished.add(future)
         future.add_done_callback(self._unfinished.discard)
         return future

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
@@ -16,7 +17,7 @@ from feature_service.stores.redis_masters import redis_masters
 from stream_processor.erasures import apply, registered
 from stream_processor.errors import LogGapError
 from stream_processor.file_source import FileInput, FileSurvey, survey
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
+from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions, RecordDecoder
 from stream_processor.group_offsets import give_up_lost_records
 from stream_processor.history_builder import HistoryBuilder, OnProgress
 from stream_processor.kafka_connection import KafkaConnection
@@ -66,21 +67,24 @@ async def backfill(
     report = BackfillReport()
     on_step("looking at the files and the log")
     surveys = [survey(file) for file in order.files]
-    topics = (processor.transactions_topic, processor.labels_topic)
     id_key = contract.read_id_key()
-    rates = RateTable.load(contract.rates_file, contract.base_currency)
-    transactions = DecodeTransactions(TransactionDecoder(contract, rates, id_key))
-    labels = DecodeLabels(LabelDecoder(contract, id_key))
-    sources = await _sources(connection, topics)
-    await registered(connection, processor.erasures_topic)  # fails before hours of work where it cannot be read
-    decoders: Mapping[TopicPartition, RecordDecoder] = {
-        tp: transactions if tp.topic == processor.transactions_topic else labels for tp in sources
+    decoder = TransactionDecoder(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
+    transactions, labels = DecodeTransactions(decoder), DecodeLabels(LabelDecoder(contract, id_key))
+    by_topic: Mapping[str, RecordDecoder] = {
+        processor.transactions_topic: transactions,
+        processor.labels_topic: labels,
+        processor.decisions_topic: DecodeDecisions(DecisionDecoder(decoder)),
     }
+    sources = await _sources(connection, list(by_topic))
+    await registered(connection, processor.erasures_topic)  # fails before hours of work where it cannot be read
+    decoders = {tp: by_topic[tp.topic] for tp in sources}
     async with make_redis_store(store_settings, contract, id_key) as store:
 
         async def check_coverage(reader: LogReader) -> None:
             try:
-                await _check_coverage(store, reader, sources, topics, surveys, order.allowed_gap_ms)
+                await _check_coverage(
+                    store, reader, sources, surveys, processor.transactions_topic, order.allowed_gap_ms
+                )
             except LogGapError as error:
                 if not order.accept_gap:
                     raise
@@ -126,16 +130,16 @@ async def _check_coverage(
     store: HistoryStore,
     reader: LogReader,
     sources: Mapping[TopicPartition, str],
-    topics: tuple[str, str],
     surveys: Sequence[FileSurvey],
+    transactions_topic: str,
     allowed_gap_ms: int,
 ) -> None:
     """Of the partitions that nothing was folded of yet: the others have fences."""
     new = [tp for tp, source in sources.items() if (await store.fences(source)).min() == NOTHING_APPLIED]
     heads = await reader.heads(new)
     require_coverage(
-        [head for head in heads if head.tp.topic == topics[0]],
-        [head for head in heads if head.tp.topic == topics[1]],
+        [head for head in heads if head.tp.topic == transactions_topic],
+        [head for head in heads if head.tp.topic != transactions_topic],
         files_until_ms=max((found.newest_event_time_ms for found in surveys), default=None),
         allowance_ms=allowed_gap_ms,
     )

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.labels import LabelDecoder
 from feature_service.packing import pack_label, pack_transactions
@@ -70,3 +71,24 @@ class DecodeLabels:
                     source=label.source,
                 )
         return FoldInput(entity_hashes, records, rejections, np.empty(0, dtype=np.int64))
+
+
+class DecodeDecisions:
+    """The payments that calls asked about: one that was declined may never come as a transaction.
+
+    Nothing is refused: every decision is the scorer's own word, and most are on payments that the log has anyway.
+    """
+
+    def __init__(self, decoder: DecisionDecoder) -> None:
+        self._decoder = decoder
+
+    def __call__(self, values: Sequence[bytes | None], timestamps_ms: NDArray[np.int64]) -> FoldInput:
+        count = len(values)
+        entity_hashes = np.zeros((count, len(ENTITIES)), dtype=np.uint64)
+        records = np.zeros((count, len(ENTITIES), RECORD_WORDS), dtype=np.int64)
+        asked = self._decoder.decode(values, timestamps_ms)
+        if asked.places.size:
+            packed = np.zeros((asked.places.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
+            pack_transactions(asked.rows, packed)
+            entity_hashes[asked.places], records[asked.places] = asked.rows["entity_hash"], packed
+        return FoldInput(entity_hashes, records, np.zeros(count, dtype=np.int64), np.empty(0, dtype=np.int64))

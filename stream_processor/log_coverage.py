@@ -8,15 +8,15 @@ from stream_processor.log_reader import LogHead
 
 
 def require_coverage(
-    transactions: Sequence[LogHead], labels: Sequence[LogHead], *, files_until_ms: int | None, allowance_ms: int
+    transactions: Sequence[LogHead], others: Sequence[LogHead], *, files_until_ms: int | None, allowance_ms: int
 ) -> None:
-    """Raise LogGapError, naming each place, where records may lie in neither.
+    """Raise LogGapError, naming each place, where records may lie in neither; `others`: of labels and decisions.
 
     `files_until_ms` is the newest event time of the files, None without files. `allowance_ms` is how much later the
     log's first record may be. An overlap does no harm: the kernel drops copies.
     """
     gaps = []
-    for head in (*transactions, *labels):
+    for head in (*transactions, *others):
         name = f"{head.tp.topic}:{head.tp.partition}"
         if head.start_offset == 0:
             continue

@@ -13,6 +13,7 @@ from typing import Final, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
+from fraud.v1.decision_pb2 import Decision
 from fraud.v1.label_pb2 import Label
 from fraud.v1.transaction_pb2 import Transaction
 
@@ -28,6 +29,7 @@ _SCHEMA_VERSION: Final = 1
 _MESSAGE_TYPES: Final[Mapping[Topic, str]] = {
     "transactions": Transaction.DESCRIPTOR.full_name,
     "labels": Label.DESCRIPTOR.full_name,
+    "decisions": Decision.DESCRIPTOR.full_name,
 }
 _BATCH_BYTES: Final = 1 << 18
 _TURN_EVENTS: Final = 512  # appended before the event loop, and the sender in it, get their turn
@@ -63,11 +65,16 @@ class EventPublisher:
         *,
         transactions_topic: str = "transactions",
         labels_topic: str = "labels",
+        decisions_topic: str = "decisions",
         sampled_share: float = 0.0,
         random: Random | None = None,
     ) -> None:
         self._connection = connection
-        self._topic_names: Mapping[Topic, str] = {"transactions": transactions_topic, "labels": labels_topic}
+        self._topic_names: Mapping[Topic, str] = {
+            "transactions": transactions_topic,
+            "labels": labels_topic,
+            "decisions": decisions_topic,
+        }
         self._sampled_share = sampled_share
         self._random = Random() if random is None else random  # noqa: S311 - ids of traces, not secrets
         self._partitions: dict[Topic, list[TopicPartition]] = {}

@@ -40,6 +40,10 @@ class StreamProcessorSettings(BaseSettings):
     consumer_group: str = Field("stream-processor", description="Consumer group that the workers share.")
     transactions_topic: str = Field("transactions", description="Topic of fraud.v1.Transaction.")
     labels_topic: str = Field("labels", description="Topic of fraud.v1.Label.")
+    decisions_topic: str = Field(
+        "decisions",
+        description="Topic of fraud.v1.Decision, keyed by transaction_id; those that calls asked for are folded too.",
+    )
     dead_letters_topic: str = Field("dead-letters", description="Topic of fraud.v1.DeadLetter.")
     erasures_topic: str = Field(
         "erasures", description="Topic that remembers who was forgotten: hashes only. Keep its records for ever."

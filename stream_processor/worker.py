@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from pydantic import ValidationError
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.errors import FeatureError
 from feature_service.labels import LabelDecoder
@@ -21,7 +22,7 @@ from feature_service.settings import StoreSettings, make_redis_store
 from stream_processor.compaction import Compactor
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.errors import StreamProcessorError
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions, RecordDecoder
+from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions, RecordDecoder
 from stream_processor.fold_service import FoldService
 from stream_processor.progress import ProgressWatch
 from stream_processor.publication import BatchPublisher
@@ -57,11 +58,13 @@ class Worker:
         self._id_key = contract.read_id_key()
         rates = RateTable.load(contract.rates_file, contract.base_currency)
         # Now, not when partitions come: compiling them takes longer than a group waits, where no cache has them.
+        transactions = TransactionDecoder(contract, rates, self._id_key)
         self._decoders: Mapping[str, RecordDecoder] = {
-            settings.transactions_topic: DecodeTransactions(TransactionDecoder(contract, rates, self._id_key)),
+            settings.transactions_topic: DecodeTransactions(transactions),
             settings.labels_topic: DecodeLabels(LabelDecoder(contract, self._id_key)),
+            settings.decisions_topic: DecodeDecisions(DecisionDecoder(transactions)),
         }
-        self._topics = (settings.transactions_topic, settings.labels_topic)
+        self._topics = tuple(self._decoders)
         self._open = AsyncExitStack()
         self._service: FoldService | None = None
         self._progress = ProgressWatch(stuck_after_ms=round(settings.stuck_after_s * 1000))
@@ -119,6 +122,7 @@ class Worker:
             span_names={
                 settings.transactions_topic: "process transactions",
                 settings.labels_topic: "process labels",
+                settings.decisions_topic: "process decisions",
             },
             on_contact=lambda tp: self._progress.excuse([tp], now_ms=_monotonic_ms()),
         )

@@ -13,7 +13,9 @@ Label = Literal[
     "cause",
     "model_name",
     "model_version",
+    "override",  # OBSERVE_ONLY, KILL_SWITCH, CONTROL_GROUP
     "partition",
+    "policy_version",
     "reason",  # a Rejection's name
     "stage",
     "tier",  # FULL, DEGRADED_STALE, DEGRADED_NO_FEATURES, FALLBACK_RULES
@@ -22,17 +24,25 @@ Label = Literal[
 
 CounterName = Literal[
     "fraud.alerts.published",
+    "fraud.alerts.suppressed",
     "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
+    "fraud.decisions.overridden",
     "fraud.decisions.replayed",
     "fraud.fold.batches",
     "fraud.fold.mismatches",
     "fraud.fold.resyncs",
     "fraud.histories.compacted",
     "fraud.labels.folded",
+    "fraud.policy.changes",
+    "fraud.policy.refusals",
     "fraud.publish.failures",
     "fraud.requests.shed",
+    "fraud.spool.failures",
+    "fraud.spool.recovered",
+    "fraud.spool.segments_set_aside",
+    "fraud.spool.written",
     "fraud.transactions.folded",
     "fraud.transactions.rejected",
 ]
@@ -51,6 +61,9 @@ GaugeName = Literal[
     "fraud.fence.age",
     "fraud.fence.position",
     "fraud.model.loaded",
+    "fraud.policy.loaded",
+    "fraud.spool.age",
+    "fraud.spool.size",
     "fraud.watermark.age",
 ]
 
@@ -83,6 +96,9 @@ _COUNT: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 
 
 COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.published": Metric("{alert}", "Alerts that Kafka acknowledged.", ("action",)),
+    "fraud.alerts.suppressed": Metric(
+        "{alert}", "Decisions that raised no alert because there were enough: of the card, or of the day.", ("cause",)
+    ),
     "fraud.compaction.failures": Metric(
         "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)
     ),
@@ -90,14 +106,23 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.decisions.made": Metric(
         "{decision}", "Transactions decided.", ("caller", "tier", "action", "model_name", "model_version")
     ),
+    "fraud.decisions.overridden": Metric(
+        "{decision}", "Transactions answered with another action than decided, or not decided.", ("override",)
+    ),
     "fraud.decisions.replayed": Metric("{decision}", "Retries answered with the stored decision.", ("caller",)),
     "fraud.fold.batches": Metric("{batch}", "Micro-batches folded into entity histories.", ("topic",)),
     "fraud.fold.mismatches": Metric("{call}", "Shard writes refused by their fence.", ("cause",)),
     "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
     "fraud.histories.compacted": Metric("{history}", "Long histories put into a shorter form."),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
+    "fraud.policy.changes": Metric("{change}", "Times that a changed policy file was taken."),
+    "fraud.policy.refusals": Metric("{change}", "Times that a changed policy file was refused, and the old one kept."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.spool.failures": Metric("{call}", "Calls of the spool that its disk refused.", ("cause",)),
+    "fraud.spool.recovered": Metric("{record}", "Records of the spool that Kafka acknowledged."),
+    "fraud.spool.segments_set_aside": Metric("{segment}", "Damaged files of the spool, kept for a person to look at."),
+    "fraud.spool.written": Metric("{record}", "Records written to the spool while Kafka was away."),
     "fraud.transactions.folded": Metric("{transaction}", "Transactions folded into entity histories."),
     "fraud.transactions.rejected": Metric("{record}", "Records sent to dead letters.", ("topic", "reason")),
 }
@@ -120,6 +145,9 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
     "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+    "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
+    "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),
+    "fraud.spool.size": Metric("By", "Records in the spool that wait for Kafka."),
     "fraud.watermark.age": Metric(
         "s", "How far the newest event folded lies behind now: a payment's time, when a label was known.", ("topic",)
     ),

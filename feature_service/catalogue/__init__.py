@@ -12,7 +12,7 @@ from feature_service.errors import CatalogueError
 __all__ = ["KERNEL_VERSION", "REQUEST_FEATURES", "VIEWS", "FeatureView", "feature_set_version", "features", "view"]
 
 # Raised whenever the kernel gives other bits for the same records, so that no model is fed what it was not trained on.
-KERNEL_VERSION: Final = 2
+KERNEL_VERSION: Final = 3
 
 VIEWS: Final = {each.name: each for each in (HANDBOOK, PRODUCTION)}
 

@@ -27,7 +27,7 @@ class Input(IntEnum):
 
     ATTEMPTS = 0  # authorisations, whatever became of them
     APPROVED = 1
-    DECLINED = 2
+    DECLINED = 2  # by the issuer, or by the scorer where the issuer said nothing
     CAPTURES = 3
     REVERSALS = 4
     REFUNDS = 5

@@ -1,7 +1,8 @@
 """Records of a history in canonical form: those of the horizon, one per (kind, id), labels joined, oldest first.
 
 Nothing depends on the order in which records came or how they were stored: the same set gives the same members.
-Which copy of a (kind, id) wins: the one whose outcome is known; then the earlier event time; then the larger words.
+Which copy of a (kind, id) wins: the one whose outcome the issuer told, then the one that the scorer declined; then the
+earlier event time; then the larger words.
 Tiles are set aside: what is a member is found among records.
 """
 
@@ -36,7 +37,8 @@ FRAUD, CURRENT = 1 << 16, 1 << 17  # above the bits of Input in the flags
 _AUTHORISATION, _LABEL = int(Kind.AUTHORISATION), int(Kind.LABEL)
 _TILE, _FRONTIER = int(Kind.TILE), int(Kind.FRONTIER)
 _CAPTURE, _REVERSAL, _REFUND = int(Kind.CAPTURE), int(Kind.REVERSAL), int(Kind.REFUND)
-_APPROVED, _DECLINED = int(Outcome.APPROVED), int(Outcome.DECLINED)
+_UNKNOWN, _APPROVED, _DECLINED = int(Outcome.UNKNOWN), int(Outcome.APPROVED), int(Outcome.DECLINED)
+_DECLINED_BY_SCORER = int(Outcome.DECLINED_BY_SCORER)
 _ATTEMPT_BIT = 1 << Input.ATTEMPTS
 _APPROVED_BITS = (1 << Input.ATTEMPTS) | (1 << Input.APPROVED)
 _DECLINED_BITS = (1 << Input.ATTEMPTS) | (1 << Input.DECLINED)
@@ -56,12 +58,20 @@ class Gathered(NamedTuple):
 
 
 @compiled
+def _authority(words: NDArray[np.int64], base: int) -> int:
+    """Of whoever told the outcome of the record at a word."""
+    outcome = (words[base + CODES] >> 40) & 0xFF
+    if outcome == _UNKNOWN:
+        return 0
+    return 1 if outcome == _DECLINED_BY_SCORER else 2
+
+
+@compiled
 def _wins(words: NDArray[np.int64], record: int, rival: int) -> bool:
     """Whether the record at word `record` replaces the copy of it at word `rival`."""
-    known = (words[record + CODES] >> 40) & 0xFF != 0
-    rival_known = (words[rival + CODES] >> 40) & 0xFF != 0
-    if known != rival_known:
-        return bool(known)
+    authority, rival_authority = _authority(words, record), _authority(words, rival)
+    if authority != rival_authority:
+        return authority > rival_authority
     if words[record + TIME] != words[rival + TIME]:
         return words[record + TIME] < words[rival + TIME]  # type: ignore[no-any-return]
     for word in range(AMOUNT, RECORD_WORDS):
@@ -75,7 +85,7 @@ def _input_bits(kind: int, outcome: int) -> int:
     if kind == _AUTHORISATION:
         if outcome == _APPROVED:
             return _APPROVED_BITS
-        return _DECLINED_BITS if outcome == _DECLINED else _ATTEMPT_BIT
+        return _DECLINED_BITS if outcome in (_DECLINED, _DECLINED_BY_SCORER) else _ATTEMPT_BIT
     if kind == _CAPTURE:
         return _CAPTURE_BIT
     if kind == _REVERSAL:

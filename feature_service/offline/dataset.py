@@ -26,6 +26,7 @@ from feature_service.records import DECODED, ENTITIES, RECORD_WORDS, Kind
 
 _NO_LABEL: Final = np.iinfo(np.int64).max
 _NEVER_MS: Final = np.iinfo(np.int64).max
+_NONE: Final = np.empty(0, dtype=DECODED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class DecodedEvents:
     known_at_ms: NDArray[np.int64]  # (n,) of that label; the largest int64 where there is none
     labels: LabelRecords
     rejected: Counter[str]  # names of Rejection
+    asked: NDArray[np.void]  # (k,) DECODED, of `decisions`: no payments of the data set, though in its histories
+
+    @property
+    def in_histories(self) -> NDArray[np.void]:
+        """(n + k,) DECODED."""
+        return np.concatenate([self.rows, self.asked]) if self.asked.size else self.rows
 
     @property
     def authorisations(self) -> NDArray[np.bool_]:
@@ -59,12 +66,14 @@ def decode_events(
     transactions: TransactionDecoder,
     labels: LabelDecoder,
     *,
+    asked: NDArray[np.void] = _NONE,
     until_ms: int = _NEVER_MS,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> DecodedEvents:
     """Judge and decode every message sent before `until_ms`, as of its own timestamp.
 
-    `on_progress` gets the payments read so far.
+    `asked`: DECODED rows of payments that calls asked about before then, as `DecisionDecoder` gives them. `on_progress`
+    gets the payments read so far.
     """
     rows: list[NDArray[np.void]] = []
     ids: list[pa.RecordBatch] = []
@@ -119,6 +128,7 @@ def decode_events(
             np.array(label_owners, dtype=np.uint64).reshape(-1, len(ENTITIES)),
         ),
         rejected=rejected,
+        asked=asked,
     )
 
 
@@ -187,7 +197,7 @@ def _chunks(
     if not wanted.any():
         yield np.empty((0, len(plan.names)))
         return
-    features = OfflineFeatures(plan, events.rows, events.labels, minor_per_major=minor_per_major)
+    features = OfflineFeatures(plan, events.in_histories, events.labels, minor_per_major=minor_per_major)
     yield from features.iterate(events.rows[wanted])
 
 

@@ -8,7 +8,7 @@ from redis.exceptions import WatchError
 
 from feature_service.errors import HistoryFormatError
 from feature_service.records import RECORD, TILE, Kind
-from feature_service.stores.layout import HEADER_BYTES, HEADERS, RECORD_BYTES
+from feature_service.stores.layout import HEADER_BYTES, HEADERS, RECORD_BYTES, attempts_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,11 @@ def without(history: bytes, *, until_ms: int) -> tuple[bytes, Erased]:
 
 
 async def erase(client: Any, key: bytes, *, until_ms: int) -> Erased:
-    """Delete the records up to `until_ms` under a key, and the key with the last of them.
+    """Delete the records up to `until_ms` under a key, and the key with the last of them; and the attempts beside it.
 
     `client`: a redis.asyncio.Redis. Nothing that is folded meanwhile is lost. Raises: HistoryFormatError.
     """
+    await client.unlink(attempts_key(key))  # all of them: what is later, the log brings
     async with client.pipeline(transaction=True) as pipeline:
         while True:
             await pipeline.watch(key)

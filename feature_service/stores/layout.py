@@ -39,3 +39,8 @@ class StoreLayout:
     def history_key(self, entity: str, entity_hash: int) -> bytes:
         shard = entity_hash % self.shard_count
         return b"%s%d}:%s:%016x" % (self.prefix, shard, ENTITY_LETTERS[entity].encode(), entity_hash)
+
+
+def attempts_key(history_key: bytes) -> bytes:
+    """Of the attempts beside a history: in the same slot."""
+    return history_key.replace(b"}:", b"}:a", 1)

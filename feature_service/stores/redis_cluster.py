@@ -67,13 +67,21 @@ class RedisCluster:
         return answers
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        values, _ = await self.read_and_call(keys, [], [])
+        return values
+
+    async def read_and_call(
+        self, keys: Sequence[bytes], call_keys: Sequence[bytes], commands: Sequence[bytes | memoryview]
+    ) -> tuple[list[bytes | None], list[Any]]:
         # One by one: keys of different slots cannot be read together, nor those of a slot that is being moved.
-        commands = [encode_command(b"GET", key) for key in keys]
+        all_keys, all_commands = [*keys, *call_keys], [*(encode_command(b"GET", key) for key in keys), *commands]
         try:
-            answers = accepted(await self.call(keys, commands))
-        except StoreUnavailableError:  # perhaps of a master that has been replaced; a read may be asked again
-            answers = accepted(await self.call(keys, commands))
-        return cast("list[bytes | None]", answers)
+            answers = await self.call(all_keys, all_commands)
+            values = accepted(answers[: len(keys)])
+        except StoreUnavailableError:  # perhaps of a master that has been replaced; this may be asked again
+            answers = await self.call(all_keys, all_commands)
+            values = accepted(answers[: len(keys)])
+        return cast("list[bytes | None]", values), answers[len(keys) :]
 
     async def _send(
         self,

@@ -8,14 +8,15 @@ from feature_service.errors import StoreError
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 
-_LOAD: Final = encode_command(
-    b"FUNCTION", b"LOAD", b"REPLACE", Path(__file__).with_name("fold.lua").read_text().encode()
-)
+_LOAD: Final = [
+    encode_command(b"FUNCTION", b"LOAD", b"REPLACE", Path(__file__).with_name(name).read_text().encode())
+    for name in ("fold.lua", "attempts.lua")
+]
 _SETTINGS: Final = encode_command(b"CONFIG", b"GET", b"maxmemory-policy", b"appendonly", b"cluster-enabled")
 
 
 async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
-    """Check what the guarantees rest on, and load the Function. Raises: StoreError, StoreUnavailableError."""
+    """Check what the guarantees rest on, and load the Functions. Raises: StoreError, StoreUnavailableError."""
     [flat] = accepted(await pipe.call([_SETTINGS]))
     settings = dict(zip(flat[::2], flat[1::2], strict=True))
     if settings[b"maxmemory-policy"] != b"noeviction":
@@ -24,7 +25,7 @@ async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
         raise StoreError("Redis keeps no append-only file: set appendonly yes")
     if settings[b"cluster-enabled"] == b"yes" and not in_cluster:
         raise StoreError("Redis is a node of a cluster: write redis+cluster:// in FRAUD_REDIS_URL")
-    accepted(await pipe.call([_LOAD]))
+    accepted(await pipe.call(_LOAD))
 
 
 class RedisMaster:
@@ -45,3 +46,12 @@ class RedisMaster:
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         [values] = accepted(await self._pipe.call([encode_command(b"MGET", *keys)]))
         return cast("list[bytes | None]", values)
+
+    async def read_and_call(
+        self, keys: Sequence[bytes], _: Sequence[bytes], commands: Sequence[bytes | memoryview]
+    ) -> tuple[list[bytes | None], list[Any]]:
+        if not keys:
+            return [], await self._pipe.call(commands) if commands else []
+        answers = await self._pipe.call([encode_command(b"MGET", *keys), *commands])
+        [values] = accepted(answers[:1])
+        return values, answers[1:]

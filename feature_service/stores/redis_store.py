@@ -54,6 +54,12 @@ class RedisServers(Protocol):
         """The strings under at least one key. Raises: StoreUnavailableError."""
         ...
 
+    async def read_and_call(
+        self, keys: Sequence[bytes], call_keys: Sequence[bytes], commands: Sequence[bytes | memoryview]
+    ) -> tuple[list[bytes | None], list[Any]]:
+        """As `read` and `call`, in one round trip. `commands`: such as do no harm if they are carried out twice."""
+        ...
+
 
 class RedisHistoryStore:
     """`HistoryStore` in Redis. Use as an async context manager.

@@ -63,6 +63,7 @@ class LocalCluster:
             redis_url=self._redis.url,
             span_endpoint=self._zipkin.span_endpoint,
             model_directory=self.root / "models" / "champion",
+            spool_directory=self.root / "spool",
             id_hash_key_file=self.root / "secrets" / "id_hash_key",
         )
         if programs is None:

@@ -42,13 +42,20 @@ def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[P
 
 
 def service_environment(
-    settings: LocalSettings, *, redis_url: str, span_endpoint: str, model_directory: Path, id_hash_key_file: Path
+    settings: LocalSettings,
+    *,
+    redis_url: str,
+    span_endpoint: str,
+    model_directory: Path,
+    spool_directory: Path,
+    id_hash_key_file: Path,
 ) -> dict[str, str]:
     """What all of them are told, and a command needs that speaks to them."""
     return {
         "FRAUD_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "FRAUD_CONSUMER_GROUP": CONSUMER_GROUP,
         "FRAUD_REDIS_URL": redis_url,
+        "FRAUD_SPOOL_DIR": str(spool_directory),
         "FRAUD_SCORER_ADDRESS": settings.scorer_address,
         "FRAUD_FEATURE_SERVICE_ADDRESS": settings.features_address,
         "FRAUD_MODEL_DIR": str(model_directory),

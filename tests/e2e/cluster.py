@@ -34,17 +34,20 @@ class Topics:
     decisions: str
     alerts: str
     dead_letters: str
+    audit: str
 
     @classmethod
     def new(cls) -> "Topics":
         mark = secrets.token_hex(4)
-        return cls(*(f"{name}-{mark}" for name in ("transactions", "labels", "decisions", "alerts", "dead-letters")))
+        names = ("transactions", "labels", "decisions", "alerts", "dead-letters", "audit")
+        return cls(*(f"{name}-{mark}" for name in names))
 
     def specs(self) -> list[TopicSpec]:
         return [
             *(TopicSpec(name, PARTITIONS) for name in (self.transactions, self.labels, self.decisions)),
             TopicSpec(self.alerts),
             TopicSpec(self.dead_letters),
+            TopicSpec(self.audit),
         ]
 
     def environment(self) -> dict[str, str]:
@@ -54,6 +57,7 @@ class Topics:
             "FRAUD_DECISIONS_TOPIC": self.decisions,
             "FRAUD_ALERTS_TOPIC": self.alerts,
             "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
+            "FRAUD_AUDIT_TOPIC": self.audit,
         }
 
 

@@ -221,8 +221,11 @@ def _within_horizon(time_ms: int, as_of_ms: int) -> bool:
 
 def _is_input(wanted: Input, payment: Payment) -> bool:
     if payment.kind is Kind.AUTHORISATION:
-        outcomes = {Input.APPROVED: Outcome.APPROVED, Input.DECLINED: Outcome.DECLINED}
-        return wanted is Input.ATTEMPTS or outcomes.get(wanted) is payment.outcome
+        outcomes = {
+            Input.APPROVED: (Outcome.APPROVED,),
+            Input.DECLINED: (Outcome.DECLINED, Outcome.DECLINED_BY_SCORER),
+        }
+        return wanted is Input.ATTEMPTS or payment.outcome in outcomes.get(wanted, ())
     kinds = {Input.CAPTURES: Kind.CAPTURE, Input.REVERSALS: Kind.REVERSAL, Input.REFUNDS: Kind.REFUND}
     return kinds.get(wanted) is payment.kind
 
@@ -292,7 +295,7 @@ def _direction(location: tuple[int, int]) -> tuple[float, float, float]:
     return math.cos(latitude) * math.cos(longitude), math.cos(latitude) * math.sin(longitude), math.sin(latitude)
 
 
-def _rank(entity: str, payment: Payment) -> tuple[bool, int, tuple[int, ...]]:
+def _rank(entity: str, payment: Payment) -> tuple[int, int, tuple[int, ...]]:
     latitude, longitude = payment.location or (MISSING_INT32, MISSING_INT32)
     words = (
         MISSING_INT64 if payment.amount_minor is None else payment.amount_minor,
@@ -300,7 +303,9 @@ def _rank(entity: str, payment: Payment) -> tuple[bool, int, tuple[int, ...]]:
         payment.channel << 48 | payment.outcome << 40 | payment.merchant_country << 16 | payment.mcc,
         longitude << 32 | latitude & 0xFFFFFFFF,
     )
-    return payment.outcome is not Outcome.UNKNOWN, -payment.time_ms, words
+    ascending = (Outcome.UNKNOWN, Outcome.DECLINED_BY_SCORER, Outcome.APPROVED, Outcome.DECLINED)
+    told_by = min(ascending.index(payment.outcome), ascending.index(Outcome.APPROVED))  # of the issuer's, none is more
+    return told_by, -payment.time_ms, words
 
 
 def _signed(hashed: int) -> int:

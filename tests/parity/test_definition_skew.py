@@ -37,7 +37,7 @@ def make_run(
             redis_url=redis_url,
             id_hash_key_file=key_file,
             logs=tmp_path,
-            topics=(topic_name("transactions"), topic_name("labels")),
+            topics=(topic_name("transactions"), topic_name("labels"), topic_name("decisions")),
             **options,  # type: ignore[arg-type]
         )
 

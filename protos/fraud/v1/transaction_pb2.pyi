@@ -50,13 +50,21 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     OUTCOME_UNSPECIFIED: _Outcome.ValueType  # 0
     OUTCOME_APPROVED: _Outcome.ValueType  # 1
     OUTCOME_DECLINED_BY_ISSUER: _Outcome.ValueType  # 2
+    OUTCOME_DECLINED_BY_SCORER: _Outcome.ValueType  # 3
+    """Stopped on the scorer's answer, so that no issuer was asked. Senders may say so, but need not: the scorer's decisions
+    say it too. What an issuer answered counts for more than this, in whichever order the two come.
+    """
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
-    """What the issuer answered. UNSPECIFIED means "not known (yet)"."""
+    """What became of the payment. UNSPECIFIED means "not known (yet)"."""
 
 OUTCOME_UNSPECIFIED: Outcome.ValueType  # 0
 OUTCOME_APPROVED: Outcome.ValueType  # 1
 OUTCOME_DECLINED_BY_ISSUER: Outcome.ValueType  # 2
+OUTCOME_DECLINED_BY_SCORER: Outcome.ValueType  # 3
+"""Stopped on the scorer's answer, so that no issuer was asked. Senders may say so, but need not: the scorer's decisions
+say it too. What an issuer answered counts for more than this, in whichever order the two come.
+"""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 class _Channel:

@@ -28,6 +28,7 @@ class Served:
     bootstrap: str
     decisions_topic: str
     alerts_topic: str
+    audit_topic: str
 
     def environment(self, redis_url: str) -> Mapping[str, str]:
         return {
@@ -37,6 +38,7 @@ class Served:
             "FRAUD_KAFKA_BOOTSTRAP": self.bootstrap,
             "FRAUD_DECISIONS_TOPIC": self.decisions_topic,
             "FRAUD_ALERTS_TOPIC": self.alerts_topic,
+            "FRAUD_AUDIT_TOPIC": self.audit_topic,
         }
 
     def fold_into(self, redis_url: str) -> None:
@@ -53,9 +55,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str) -> Se
     directory = tmp_path_factory.mktemp("world")
     world = make_world(directory)
     bundle_path = train_bundle(world, directory)
-    decisions, alerts = (f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts"))
-    asyncio.run(ensure_topics(kafka_bootstrap, [TopicSpec(decisions, partitions=3), TopicSpec(alerts)]))
-    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, decisions, alerts)
+    decisions, alerts, audit = (f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts", "audit"))
+    topics = [TopicSpec(decisions, partitions=3), TopicSpec(alerts), TopicSpec(audit)]
+    asyncio.run(ensure_topics(kafka_bootstrap, topics))
+    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, decisions, alerts, audit)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@ async def test_what_someone_must_mend_ends_it_with_a_line_that_says_so(
         "FRAUD_ID_HASH_KEY_FILE": str(key_file),
         "FRAUD_TRANSACTIONS_TOPIC": topic,
         "FRAUD_LABELS_TOPIC": topic,
+        "FRAUD_DECISIONS_TOPIC": topic,
         "FRAUD_CONSUMER_GROUP": topic,
         "OTEL_TRACES_EXPORTER": "none",
         "OTEL_METRICS_EXPORTER": "none",

@@ -17,7 +17,7 @@ async def world(
 ) -> OperatedWorld:
     key_file = tmp_path / "id_hash_key"
     key_file.write_text("000102030405060708090a0b0c0d0e0f")
-    topics = (topic_name("transactions"), topic_name("labels"))
+    topics = (topic_name("transactions"), topic_name("labels"), topic_name("decisions"))
     dead_letters, erasures = topic_name("dead-letters"), topic_name("erasures")
     specs = [TopicSpec(name, partitions=PARTITIONS) for name in topics]
     await ensure_topics(kafka_bootstrap, [*specs, TopicSpec(dead_letters), TopicSpec(erasures)])

@@ -86,7 +86,9 @@ class OperatedWorld:
 
     async def publish(self, events: Iterable[Event]) -> None:
         topics = self.run.topics
-        async with EventPublisher(self.connection, transactions_topic=topics[0], labels_topic=topics[1]) as publisher:
+        async with EventPublisher(
+            self.connection, transactions_topic=topics[0], labels_topic=topics[1], decisions_topic=topics[2]
+        ) as publisher:
             self.ends |= (await publisher.publish(events)).next_offsets
 
     async def feed(self, events: Sequence[Event], hurry: asyncio.Event) -> int:

@@ -41,9 +41,9 @@ def approve(request: ScoreBatchRequest) -> ScoreBatchResponse:
 
 
 @pytest.fixture
-async def topics(kafka_bootstrap: str, topic_name: Callable[[str], str]) -> tuple[str, str]:
-    """One partition of payments with some in it, and no labels."""
-    names = topic_name("transactions"), topic_name("labels")
+async def topics(kafka_bootstrap: str, topic_name: Callable[[str], str]) -> tuple[str, str, str]:
+    """One partition of payments with some in it, no labels, and no decisions."""
+    names = topic_name("transactions"), topic_name("labels"), topic_name("decisions")
     await ensure_topics(kafka_bootstrap, [TopicSpec(name, partitions=1) for name in names])
     async with AIOKafkaProducer(bootstrap_servers=kafka_bootstrap) as producer:
         for number in range(PAYMENTS):
@@ -52,11 +52,11 @@ async def topics(kafka_bootstrap: str, topic_name: Callable[[str], str]) -> tupl
 
 
 async def test_a_scorer_that_never_answers_ends_the_worker_and_the_next_one_goes_on(
-    kafka_bootstrap: str, redis_url: str, redis_client: redis.Redis, topics: tuple[str, str], tmp_path: Path
+    kafka_bootstrap: str, redis_url: str, redis_client: redis.Redis, topics: tuple[str, str, str], tmp_path: Path
 ) -> None:
     key_file = tmp_path / "id_hash_key"
     key_file.write_text("000102030405060708090a0b0c0d0e0f")
-    transactions, labels = topics
+    transactions, labels, decisions = topics
     group = f"stuck-{transactions}"
     environment = {
         "FRAUD_KAFKA_BOOTSTRAP": kafka_bootstrap,
@@ -64,6 +64,7 @@ async def test_a_scorer_that_never_answers_ends_the_worker_and_the_next_one_goes
         "FRAUD_ID_HASH_KEY_FILE": str(key_file),
         "FRAUD_TRANSACTIONS_TOPIC": transactions,
         "FRAUD_LABELS_TOPIC": labels,
+        "FRAUD_DECISIONS_TOPIC": decisions,
         "FRAUD_CONSUMER_GROUP": group,
         "FRAUD_STUCK_AFTER_S": "3",
     }

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 from fraud.v1 import dead_letter_pb2 as dead_letter
-from fraud.v1.transaction_pb2 import Location, Transaction
+from fraud.v1.transaction_pb2 import Location, Outcome, Transaction
 from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,7 +84,7 @@ def rejection_of(message: Transaction, record_timestamp_ms: int) -> int:
     in_codes = (
         message.kind in range(5)
         and message.channel in range(7)
-        and message.outcome in range(3)
+        and message.outcome in Outcome.values()
         and message.mcc <= 9_999
         and -840 <= message.utc_offset_minutes <= 840
         and -90_000_000 <= message.location.latitude_microdegrees <= 90_000_000
@@ -208,7 +208,7 @@ messages = st.builds(
         ),
     ),
     utc_offset_minutes=st.one_of(st.none(), st.integers(-840, 840)),
-    outcome=st.sampled_from(range(3)),
+    outcome=st.sampled_from(Outcome.values()),
 )
 INT32: Final = st.sampled_from([-(2**31), -1, 5, 7, 91_000_000, 181_000_000, -181_000_000, 2**31 - 1])
 WRONG: Final[dict[str, st.SearchStrategy[object]]] = {

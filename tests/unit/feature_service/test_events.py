@@ -41,7 +41,7 @@ def test_messages_become_events_with_key_value_and_time() -> None:
     assert messages.events("labels") == [Event("labels", 7, b"ne", b"one"), Event("labels", 8, b"t", b"two")]
 
 
-topics: st.SearchStrategy[Topic] = st.sampled_from(["transactions", "labels"])
+topics: st.SearchStrategy[Topic] = st.sampled_from(["transactions", "labels", "decisions"])
 
 
 @st.composite
@@ -61,7 +61,7 @@ def test_merging_sorts_by_time_with_labels_first_and_keeps_the_order_of_equals(
     chunks: list[tuple[list[Event], int]],
 ) -> None:
     events = [event for chunk, _ in chunks for event in chunk]
-    expected = sorted(events, key=lambda event: (event.timestamp_ms, event.topic == "transactions"))
+    expected = sorted(events, key=lambda event: (event.timestamp_ms, event.topic != "labels"))
     assert list(in_time_order(chunks)) == expected
 
 

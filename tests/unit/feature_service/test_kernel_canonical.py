@@ -1,13 +1,14 @@
 """Which records of a history are members, which copy of one stands, which labels mark it, and in what order."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
-from feature_service.catalogue.definitions import HORIZON_MS
+from feature_service.catalogue.definitions import HORIZON_MS, Input
 from feature_service.kernel.canonical import CURRENT, FRAUD, gather
 from feature_service.kernel.words import M_AMOUNT, M_FLAGS, M_ID, M_TIME
 from feature_service.kernel.workspace import make_workspace
@@ -56,6 +57,19 @@ def test_a_known_outcome_beats_an_earlier_copy() -> None:
     answered = replace(PAYMENT, outcome=Outcome.DECLINED, time_ms=PAYMENT.time_ms + 1, amount_minor=7)
     for events in ((PAYMENT, answered), (answered, PAYMENT)):
         assert members_of(*events)[0][:, M_AMOUNT].tolist() == [7]
+
+
+def test_what_the_issuer_told_beats_a_decline_of_the_scorer_which_beats_nothing() -> None:
+    declined = replace(PAYMENT, outcome=Outcome.DECLINED_BY_SCORER, amount_minor=7, time_ms=PAYMENT.time_ms + 1)
+    approved = replace(PAYMENT, outcome=Outcome.APPROVED, amount_minor=8, time_ms=PAYMENT.time_ms + 2)
+    for events in permutations((PAYMENT, declined)):
+        members, _ = members_of(*events)
+        assert members[:, M_AMOUNT].tolist() == [7]
+        assert members[:, M_FLAGS].tolist() == [1 << Input.ATTEMPTS | 1 << Input.DECLINED]
+    for events in permutations((PAYMENT, declined, approved)):
+        members, _ = members_of(*events)
+        assert members[:, M_AMOUNT].tolist() == [8]
+        assert members[:, M_FLAGS].tolist() == [1 << Input.ATTEMPTS | 1 << Input.APPROVED]
 
 
 def test_the_earlier_copy_stands_where_outcomes_do_not_decide() -> None:

@@ -8,15 +8,17 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ORIGIN_CALL, ORIGIN_STREAM, Decision, Origin
 from fraud.v1.transaction_pb2 import Transaction
+from numpy.typing import NDArray
 from opentelemetry.sdk.resources import Resource
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
-from feature_service.online import OnlineFeatures
+from feature_service.online import KeySet, OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.records import DECODED, Kind
+from feature_service.stores.attempts import BurstRead
 from feature_service.stores.layout import StoreLayout
 from feature_service.stores.memory_store import MemoryHistoryStore
 from scorer.assessment import Assessor
@@ -93,6 +95,27 @@ class Histories:
 
 
 @dataclass
+class Bursts:
+    """`BurstReader` that sees no attempts, and keeps what was noted."""
+
+    histories: Histories
+    complete: bool = True
+    takes_notes: bool = True
+    declined: list[int] = field(default_factory=list)  # transaction hashes
+
+    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
+        values = await self.histories.read([*keys.keys, *others])
+        count = len(keys.keys)
+        return BurstRead(values[:count], None, values[count:], self.complete)
+
+    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
+        await asyncio.sleep(0)
+        if not self.takes_notes:
+            raise StoreUnavailableError("away")
+        self.declined += rows["transaction_hash"].tolist()
+
+
+@dataclass
 class Outbox:
     """`Publisher`."""
 
@@ -121,6 +144,7 @@ class Parts:
         self.store = MemoryHistoryStore(LAYOUT)
         self.decisions = DecisionsInMemory()
         self.histories = Histories(self.store, self.decisions)
+        self.bursts = Bursts(self.histories)
         self.outbox = Outbox()
         self.times = ConfirmedTimes()
         features = OnlineFeatures(
@@ -128,20 +152,21 @@ class Parts:
         )
         spans = ScoreSpans(SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), alerts_topic="alerts")
         self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
-        self.maker = DecisionMaker(
-            self.current,
-            self.assessor,
-            DecisionWriter(instance="test"),
-            spans,
-            self.times,
-            LAYOUT,
-            Clock(time.monotonic_ns, lambda: NOW_MS),
-            Random(1),
-        )
+
+        def make_maker(origin: Origin.ValueType) -> DecisionMaker:
+            return DecisionMaker(
+                self.current,
+                self.assessor,
+                DecisionWriter(instance="test", origin=origin),
+                spans,
+                self.times,
+                LAYOUT,
+                Clock(time.monotonic_ns, lambda: NOW_MS),
+                Random(1),
+            )
+
         self.explaining = Explaining(limit=3)
         parts = (
-            self.maker,
-            self.histories,
             self.decisions,
             self.outbox,
             self.explaining,
@@ -149,8 +174,11 @@ class Parts:
         )
         self.breaker = Breaker(limit=3, pause_ms=1_000)
         waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)
-        self.one = ScoreOne(*parts, waits, monotonic_ns=time.monotonic_ns)
-        self.many = ScoreMany(*parts, monotonic_ns=time.monotonic_ns, part_size=3)
+        self.maker = make_maker(ORIGIN_CALL)
+        self.one = ScoreOne(self.maker, self.bursts, *parts, waits, monotonic_ns=time.monotonic_ns)
+        self.many = ScoreMany(
+            make_maker(ORIGIN_STREAM), self.histories, *parts, monotonic_ns=time.monotonic_ns, part_size=3
+        )
 
     async def score(self, payments: Payments, *, allowed_ms: float = PLENTY_MS) -> tuple[Decision, Answer]:
         answer = await self.one.score(payments, budget(allowed_ms), decoded_ns=time.monotonic_ns())

@@ -152,6 +152,13 @@ def test_a_rule_on_a_feature_that_needs_histories_is_refused(bundle_path: Path) 
         load_bundle(bundle_path)
 
 
+def test_a_policy_with_lists_is_refused_since_their_ids_are_elsewhere(bundle_path: Path) -> None:
+    stolen = {"name": "stolen", "words": "stolen", "entity": "card", "file": "stolen.txt", "at_least": "DECLINE"}
+    change(bundle_path, "policy.json", lambda policy: policy.update(lists=[stolen]))
+    with pytest.raises(BundleFormatError, match="policy file of a deployment"):
+        load_bundle(bundle_path)
+
+
 @pytest.mark.parametrize("name", ["calibration.json", "policy.json", "golden.json", "baseline.json"])
 def test_content_of_another_shape_is_refused(bundle_path: Path, name: str) -> None:
     change(bundle_path, name, lambda content: content.update(surprise=1))

@@ -7,9 +7,9 @@ from scorer.idempotency import HASH_BYTES, StoredDecision, decision_key, request
 LAYOUT = StoreLayout(shard_count=64, key_fingerprint="0a1b2c3d", generation=3)
 
 
-@given(decision=st.binary(max_size=100), payload=st.binary(max_size=100))
-def test_what_was_stored_is_read_back(decision: bytes, payload: bytes) -> None:
-    stored = StoredDecision(request_hash(payload), decision)
+@given(decision=st.binary(max_size=100), payload=st.binary(max_size=100), alert=st.booleans())
+def test_what_was_stored_is_read_back(decision: bytes, payload: bytes, alert: bool) -> None:
+    stored = StoredDecision(request_hash(payload), decision, alert)
 
     assert StoredDecision.decode(stored.encode()) == stored
 
@@ -17,8 +17,8 @@ def test_what_was_stored_is_read_back(decision: bytes, payload: bytes) -> None:
 def test_what_is_absent_or_of_another_format_is_no_decision() -> None:
     assert StoredDecision.decode(None) is None
     assert StoredDecision.decode(b"") is None
-    assert StoredDecision.decode(b"\x02" + bytes(HASH_BYTES)) is None
-    assert StoredDecision.decode(b"\x01short") is None
+    assert StoredDecision.decode(b"\x01" + bytes(HASH_BYTES)) is None
+    assert StoredDecision.decode(b"\x02short") is None
 
 
 @given(first=st.binary(max_size=50), second=st.binary(max_size=50))

@@ -1,44 +1,14 @@
-"""Rounds: what is queued, what is refused, and what is told to whom."""
+"""Rounds: what is queued, what is refused, and what is told to whom. With a spool: `test_spooling`."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from random import Random
+from collections.abc import AsyncIterator
 
 import pytest
-from opentelemetry.sdk.resources import Resource
 
-from scorer.policy import Action
-from scorer.publication import Delivery, Publication, Record, Topics
+from scorer.publication import Record
 from scorer.publisher import KafkaPublisher
-from scorer.record_sender import RecordSender
-from telemetry.metrics import Metrics
 from telemetry.trace_context import TraceContext
-
-METRICS = Metrics(Resource({}), [])
-CONTEXT = TraceContext.new(Random(1))
-
-
-class Sender(RecordSender):
-    """Acknowledges a round when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__({}, METRICS)
-        self.rounds: list[list[bytes]] = []
-        self.let = asyncio.Event()
-        self.started = asyncio.Event()
-
-    async def start(self, topics: Sequence[str]) -> None:
-        pass
-
-    async def send(self, records: Sequence[Record]) -> list[Delivery]:
-        self.rounds.append([record.key for record in records])
-        self.started.set()
-        await self.let.wait()
-        return [Delivery(partition=0, offset=offset) for offset in range(len(records))]
-
-
-def publication(transaction_id: str, *, alert: bool = False) -> Publication:
-    return Publication(transaction_id.encode(), b"", Action.DECLINE if alert else Action.APPROVE, alert, CONTEXT)
+from tests.unit.scorer.publishing_parts import CONTEXT, METRICS, TOPICS, Sender, publication
 
 
 @pytest.fixture
@@ -47,19 +17,19 @@ def sender() -> Sender:
 
 
 @pytest.fixture
-def alerts() -> list[tuple[bytes, int]]:
+def alerts() -> list[tuple[TraceContext, int]]:
     return []
 
 
 @pytest.fixture
-async def publisher(sender: Sender, alerts: list[tuple[bytes, int]]) -> AsyncIterator[KafkaPublisher]:
+async def publisher(sender: Sender, alerts: list[tuple[TraceContext, int]]) -> AsyncIterator[KafkaPublisher]:
     made = KafkaPublisher(
         sender,
-        Topics("decisions", "alerts", "audit", "shadow-scores"),
+        TOPICS,
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,
-        alert_sent=lambda sent, delivery, started_ns, ended_ns: alerts.append((sent.transaction_id, delivery.offset)),
+        alert_sent=lambda score, delivery, started_ns, ended_ns: alerts.append((score, delivery.offset)),
     )
     async with made:
         yield made
@@ -108,21 +78,40 @@ async def test_a_caller_that_gives_up_stops_nobody(publisher: KafkaPublisher, se
 
 
 async def test_alerts_are_told_with_their_place(
-    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[bytes, int]]
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[TraceContext, int]]
 ) -> None:
     sender.let.set()
 
     await publisher.publish([publication("a"), publication("b", alert=True), publication("c")])
 
     assert sender.rounds == [[b"a", b"b", b"b", b"c"]]
-    assert alerts == [(b"b", 2)]
+    assert alerts == [(CONTEXT, 2)]
+
+
+async def test_records_of_other_kinds_go_out_in_the_same_rounds(
+    publisher: KafkaPublisher, sender: Sender, alerts: list[tuple[TraceContext, int]]
+) -> None:
+    sender.let.set()
+
+    assert publisher.offer_record(Record("audit", b"scorer", b"change", []))
+    await publisher.publish([publication("a", alert=True)])
+
+    assert sender.rounds == [[b"scorer", b"a", b"a"]]
+    assert alerts == [(CONTEXT, 2)]
+
+
+async def test_records_of_other_kinds_wait_in_the_same_queue(publisher: KafkaPublisher) -> None:
+    taken = [publisher.offer_record(Record("audit", b"scorer", b"change", [])) for _ in range(4)]
+
+    assert taken == [True, True, True, False]
+    assert not publisher.offer(publication("a"))
 
 
 async def test_leaving_publishes_what_is_queued(sender: Sender) -> None:
     sender.let.set()
     async with KafkaPublisher(
         sender,
-        Topics("decisions", "alerts", "audit", "shadow-scores"),
+        TOPICS,
         queue_limit=3,
         drain_s=5.0,
         metrics=METRICS,

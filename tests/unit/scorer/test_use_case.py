@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fraud.v1.decision_pb2 import (
+    ACTION_APPROVE,
+    ACTION_DECLINE,
+    ORIGIN_CALL,
+    ORIGIN_STREAM,
     TIER_DEGRADED_NO_FEATURES,
     TIER_DEGRADED_STALE,
     TIER_FALLBACK_RULES,
@@ -172,6 +176,39 @@ async def test_a_full_queue_is_named(parts: Parts) -> None:
     assert list(decision.skipped_stages) == ["publishing"]
 
 
+async def test_a_store_that_takes_no_attempts_is_named_and_its_histories_are_used(parts: Parts) -> None:
+    parts.bursts.complete = False
+
+    decision, _ = await parts.score(payments_of("a"))
+
+    assert decision.tier == TIER_FULL
+    assert list(decision.skipped_stages) == ["attempts"]
+
+
+@pytest.mark.parametrize("takes_notes", [True, False])
+async def test_a_decline_is_noted_after_the_answer_once(parts: Parts, takes_notes: bool) -> None:
+    parts.bursts.takes_notes = takes_notes
+    large = payments_of("a", amount_minor=FRAUD_MINOR)
+
+    passed, _ = await parts.score(payments_of("b"))
+    declined, _ = await parts.score(large)
+    at_once = list(parts.bursts.declined)
+    await parts.score(large)
+    await parts.one.close()
+
+    assert (passed.action, declined.action) == (ACTION_APPROVE, ACTION_DECLINE)
+    assert not at_once
+    assert parts.bursts.declined == (large.rows["transaction_hash"].tolist() if takes_notes else [])
+
+
+async def test_a_decision_says_who_asked(parts: Parts) -> None:
+    called, _ = await parts.score(payments_of("a"))
+    await parts.score_batch(payments_of("b"))
+
+    assert called.origin == ORIGIN_CALL
+    assert [decision.origin for decision in parts.outbox.decisions] == [ORIGIN_CALL, ORIGIN_STREAM]
+
+
 async def test_old_histories_make_a_decision_stale(parts: Parts) -> None:
     parts.times.update(np.array([NOW_MS - 61_000] * 4))
 
@@ -189,7 +226,7 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
 
     assert genuine.fraud_probability < fraud.fraud_probability
     assert not genuine.reasons
-    assert [each.alert for each in parts.outbox.published] == [False, True]
+    assert [each.alert is not None for each in parts.outbox.published] == [False, True]
     assert 1 <= len(fraud.reasons) <= 3
 
 
@@ -199,12 +236,10 @@ async def test_late_reasons_are_named_and_published_after_the_answer(
     monkeypatch.setattr(Explaining, "expected_ms", lambda _self, count: count * 2 * PLENTY_MS)
 
     decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
-    before = list(parts.outbox.decisions)
     await parts.one.close()
 
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
-    assert not before
     [published] = parts.outbox.decisions
     assert published.reasons
     without = Decision()

@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 from fraud.v1.dead_letter_pb2 import Rejection
+from fraud.v1.decision_pb2 import Action, Decision, Origin
 from fraud.v1.transaction_pb2 import Outcome, TransactionKind
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.identity import hash_token
 from feature_service.labels import LabelDecoder
 from feature_service.money import SAMPLE_RATES_FILE, RateTable
 from feature_service.records import ENTITY_INDEX, RECORD, Kind
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions, FoldInput
+from feature_service.records import Outcome as StoredOutcome
+from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions, FoldInput
 from tests.people import DAY_MS, Person, label
 from tests.unit.stream_processor.conftest import ID_KEY
 
@@ -21,8 +24,18 @@ T = 1_700_000_000_000
 
 
 @pytest.fixture(scope="session")
-def transactions(contract: ContractSettings) -> DecodeTransactions:
-    return DecodeTransactions(TransactionDecoder(contract, RateTable.load(SAMPLE_RATES_FILE, "EUR"), ID_KEY))
+def decoder(contract: ContractSettings) -> TransactionDecoder:
+    return TransactionDecoder(contract, RateTable.load(SAMPLE_RATES_FILE, "EUR"), ID_KEY)
+
+
+@pytest.fixture(scope="session")
+def transactions(decoder: TransactionDecoder) -> DecodeTransactions:
+    return DecodeTransactions(decoder)
+
+
+@pytest.fixture(scope="session")
+def decisions(decoder: TransactionDecoder) -> DecodeDecisions:
+    return DecodeDecisions(DecisionDecoder(decoder))
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +94,7 @@ def test_nothing_of_what_is_refused_is_folded_or_scored(transactions: DecodeTran
     assert found.entity_hashes.any(axis=1).tolist() == [False, False, True, False, False]
 
 
-@pytest.mark.parametrize("of", ["transactions", "labels"])
+@pytest.mark.parametrize("of", ["transactions", "labels", "decisions"])
 def test_no_records_give_no_input(of: str, request: pytest.FixtureRequest) -> None:
     found: FoldInput = request.getfixturevalue(of)([], at())
     assert found.entity_hashes.shape == (0, 6)
@@ -137,3 +150,21 @@ def test_a_label_that_comes_after_the_horizon_is_accepted_and_changes_no_feature
     found = labels([late.SerializeToString()], at(known_at_ms))
     assert found.rejections.tolist() == [0]
     assert not found.entity_hashes.any()
+
+
+def test_a_payment_that_a_call_asked_about_is_folded_with_its_decline_and_what_the_stream_decided_is_not(
+    transactions: DecodeTransactions, decisions: DecodeDecisions
+) -> None:
+    payment = Person().pays(T, outcome=Outcome.OUTCOME_UNSPECIFIED)
+    made = [
+        Decision(action=Action.ACTION_DECLINE, transaction=payment, origin=origin)
+        for origin in (Origin.ORIGIN_STREAM, Origin.ORIGIN_CALL, Origin.ORIGIN_UNSPECIFIED)
+    ]
+    found = decisions([*(decision.SerializeToString() for decision in made), b"\xff", None], at(*[T] * 5))
+    sent = transactions([payment.SerializeToString()], at(T))
+    sent.records.view(RECORD)["outcome"][..., 0][sent.entity_hashes != 0] = StoredOutcome.DECLINED_BY_SCORER
+    assert found.entity_hashes[1].tolist() == sent.entity_hashes[0].tolist()
+    assert found.records[1].tobytes() == sent.records[0].tobytes()
+    assert not found.entity_hashes[[0, 2, 3, 4]].any()
+    assert found.rejections.tolist() == [0] * 5  # nothing of it is a dead letter
+    assert found.to_score.size == 0

@@ -13,8 +13,8 @@ def head(start: int, first_ms: int | None, *, topic: str = "transactions", parti
     return LogHead(TopicPartition(topic, partition), start, first_ms)
 
 
-def require(*heads: LogHead, files_until_ms: int | None = FILES_END_MS, labels: tuple[LogHead, ...] = ()) -> None:
-    require_coverage(heads, labels, files_until_ms=files_until_ms, allowance_ms=MINUTE_MS)
+def require(*heads: LogHead, files_until_ms: int | None = FILES_END_MS, others: tuple[LogHead, ...] = ()) -> None:
+    require_coverage(heads, others, files_until_ms=files_until_ms, allowance_ms=MINUTE_MS)
 
 
 def test_a_log_that_has_all_its_records_needs_no_file() -> None:
@@ -52,8 +52,9 @@ def test_one_quiet_partition_of_a_whole_topic_is_none() -> None:
     require(head(0, FILES_END_MS), head(0, 2 * FILES_END_MS, partition=1))
 
 
-def test_labels_come_late_but_none_may_be_lost() -> None:
+@pytest.mark.parametrize("topic", ["labels", "decisions"])
+def test_labels_and_decisions_may_come_late_but_none_may_be_lost(topic: str) -> None:
     late_ms = FILES_END_MS + 60 * MINUTE_MS
-    require(head(0, FILES_END_MS), labels=(head(0, late_ms, topic="labels"),))
-    with pytest.raises(LogGapError, match="labels:0"):
-        require(head(0, FILES_END_MS), labels=(head(3, late_ms, topic="labels"),))
+    require(head(0, FILES_END_MS), others=(head(0, late_ms, topic=topic),))
+    with pytest.raises(LogGapError, match=f"{topic}:0"):
+        require(head(0, FILES_END_MS), others=(head(3, late_ms, topic=topic),))

@@ -28,7 +28,7 @@ def test_every_name_is_declared_once() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_names_and_units_are_as_opentelemetry_asks(name: str) -> None:
     assert re.fullmatch(r"fraud(\.[a-z][a-z_]*)+", name)
-    assert ALL[name].unit in {"1", "s"} or re.fullmatch(r"\{[a-z]+\}", ALL[name].unit)
+    assert ALL[name].unit in {"1", "s", "By"} or re.fullmatch(r"\{[a-z]+\}", ALL[name].unit)
     assert ALL[name].description.endswith(".")
 
 

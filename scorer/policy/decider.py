@@ -1,0 +1,139 @@
+"""A policy at work: what is decided, and what is answered."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_service.id_list import IdList, ListMatcher
+from feature_service.records import ENTITY_INDEX
+from scorer.policy.actions import Action, Override, Tier
+from scorer.policy.control_group import units
+from scorer.policy.costs import Thresholds
+from scorer.policy.data import Policy
+from scorer.policy.lists import NO_MATCH, ListMatch, match_of
+from scorer.policy.rules import Rule
+
+_VERSION_DIGITS: Final = 12
+
+
+class Answer(NamedTuple):
+    """What the caller gets of what was decided."""
+
+    action: Action
+    override: Override
+    control_propensity: float  # with which a payment like this is let through as one of the control group
+
+
+class Decider:
+    """A policy, ready to decide. Immutable; safe to share between threads."""
+
+    def __init__(self, policy: Policy, ids: Mapping[str, IdList] | None = None) -> None:
+        """`ids`: of each of the policy's lists, by its name. Without them nothing is on a list."""
+        self.policy: Final = policy
+        self.content: Final = _content(policy, ids or {})
+        self.policy_version: Final = version_of(self.content)
+        self.id_counts: Final = {name: each.hashes.shape[0] for name, each in (ids or {}).items()}
+        self.alert_actions: Final = frozenset(Action[name] for name in policy.alert_actions)
+        self.is_off: Final = policy.mode == "off"
+        self._thresholds = Thresholds(policy.costs)
+        self._caps = {tier: Action[policy.most_severe[tier.name]] for tier in Tier}
+        self._rules = {
+            tier: tuple((rule, Action[rule.action]) for rule in policy.rules if tier.name in rule.tiers)
+            for tier in Tier
+        }
+        self._matcher: ListMatcher | None = None
+        if ids:
+            self._matcher = ListMatcher([(ENTITY_INDEX[each.entity], ids[each.name]) for each in policy.lists])
+        self._approving = Answer(Action.APPROVE, Override.NONE, self._propensity(NO_MATCH))
+
+    def decide(
+        self,
+        probability: float | None,
+        amount_minor: int | None,
+        tier: Tier,
+        request: Mapping[str, float],
+        lists: ListMatch = NO_MATCH,
+    ) -> tuple[Action, tuple[Rule, ...]]:
+        """What the policy decides, and the rules that hold.
+
+        `probability` is None where no model answered; `amount_minor` is in the base currency, None where it is not
+        known; `request` maps names of request features to values. Raises: ValueError where `probability` is none.
+        """
+        action = Action.APPROVE
+        if probability is not None:
+            action = self._thresholds.action(probability, self._amount(amount_minor))
+        held: list[Rule] = []
+        for rule, least in self._rules[tier]:
+            if rule.holds(request):
+                held.append(rule)
+                action = max(action, least)
+        return lists.bound(min(action, self._caps[tier])), tuple(held)
+
+    def has_rules(self, tier: Tier) -> bool:
+        """Whether `decide` looks at the request."""
+        return bool(self._rules[tier])
+
+    def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
+        """What is answered where `decided` was; `unit` as `units` gives it."""
+        if decided is Action.APPROVE and not lists.lists:
+            return self._approving
+        propensity = self._propensity(lists)
+        if decided is Action.APPROVE:
+            return Answer(decided, Override.NONE, propensity)
+        if self.policy.mode == "observe_only":
+            return Answer(Action.APPROVE, Override.OBSERVE_ONLY, propensity)
+        if propensity and self.policy.control_group and self.policy.control_group.holds(unit):
+            return Answer(Action.APPROVE, Override.CONTROL_GROUP, propensity)
+        return Answer(decided, Override.NONE, propensity)
+
+    def raises_alert(self, decided: Action, override: Override) -> bool:
+        """None of the control group: people who look at a payment change what becomes of it."""
+        return decided in self.alert_actions and override is not Override.CONTROL_GROUP
+
+    def matches(self, rows: NDArray[np.void]) -> list[ListMatch]:
+        """Of (n,) DECODED rows, what the lists make of each."""
+        if self._matcher is None:
+            return [NO_MATCH] * rows.shape[0]
+        return [self._match(bits) if bits else NO_MATCH for bits in self._matcher.matches(rows).tolist()]
+
+    def units(self, rows: NDArray[np.void]) -> list[int]:
+        """Of (n,) DECODED rows, by what each is drawn into the control group; 0 where there is none."""
+        return units(rows).tolist() if self.policy.control_group else [0] * rows.shape[0]
+
+    def match_of(self, names: Sequence[str]) -> ListMatch:
+        """Of the lists of these names: to decide again what was decided once."""
+        return match_of([each for each in self.policy.lists if each.name in names])
+
+    def thresholds(self, amount_minor: int | None) -> tuple[float, float, float]:
+        """The probability above which to challenge, to review and to decline (or go further); never decreasing."""
+        return self._thresholds.of(self._amount(amount_minor))
+
+    def _amount(self, amount_minor: int | None) -> int:
+        return self.policy.amount_when_missing_minor if amount_minor is None else amount_minor
+
+    def _match(self, bits: int) -> ListMatch:
+        return match_of([each for place, each in enumerate(self.policy.lists) if bits >> place & 1])
+
+    def _propensity(self, lists: ListMatch) -> float:
+        """What is blocked is never let through, and where everything is, nobody is drawn."""
+        group = self.policy.control_group
+        return group.share if group and self.policy.mode == "enforce" and not lists.blocks else 0.0
+
+
+def version_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_VERSION_DIGITS]
+
+
+def policy_of(content: bytes) -> Policy:
+    """The policy of a `Decider.content`, to decide again what was decided once. Raises: ValueError."""
+    return Policy.model_validate(json.loads(content)["policy"])
+
+
+def _content(policy: Policy, ids: Mapping[str, IdList]) -> bytes:
+    """Canonical JSON of all that decides. Of ids their number and a digest: who is on a list is not told."""
+    members = {name: {"count": len(each.hashes), "sha256": each.digest} for name, each in ids.items()}
+    return json.dumps({"policy": policy.model_dump(mode="json"), "ids": members}, sort_keys=True).encode()
