@@ -1,5 +1,6 @@
 """`python -m feature_service`: serve features to those who ask by name."""
 
+import os
 import sys
 
 import structlog
@@ -10,7 +11,9 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.errors import FeatureError
 from feature_service.grpc_server import run_until_told
 from feature_service.server import run
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import FeatureServiceSettings, StoreSettings
+from telemetry.errors import TelemetryError
 from telemetry.logs import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -22,8 +25,9 @@ def main() -> None:
     try:
         settings = FeatureServiceSettings()
         configure_logging("feature-service", settings.log_level)
-        uvloop.run(run_until_told(run(settings, StoreSettings(), ContractSettings())))
-    except (ValidationError, FeatureError) as error:
+        service = run(settings, ServerSettings(), StoreSettings(), ContractSettings(), os.environ)
+        uvloop.run(run_until_told(service))
+    except (ValidationError, FeatureError, TelemetryError) as error:
         log.critical("cannot serve", error=str(error), kind=type(error).__name__)
         sys.exit(2)
 

@@ -29,27 +29,35 @@ def attempts_of(rows: NDArray[np.void], keys: KeySet) -> list[list[bytes]]:
 
 def with_attempts(
     histories: Sequence[bytes | None], before: Sequence[bytes], runs: Sequence[Sequence[bytes]], keys: KeySet
-) -> tuple[list[bytes | None], NDArray[np.int64]]:
+) -> tuple[list[bytes | None], NDArray[np.int64] | None]:
     """Histories that go on with attempts, and how many records at the end of each a payment does not see, (n, 6).
 
     By key: what is stored, the attempts that stood there before, and those of the payments, as `attempts_of` has them.
+    None in the place of the numbers: all are seen.
     """
     values: list[bytes | None] = []
     hidden: list[list[int]] = []  # by key: of each of its payments, the last one first
     for history, earlier, run in zip(histories, before, runs, strict=True):
-        attempts = bytearray(earlier)
-        starts = []
-        for record in run:
-            start = attempts.find(record)  # ids are hashes of 64 bits: nothing but the record looks like it
-            if start < 0:
-                start = len(attempts)
-                attempts += record
-            starts.append(start)
-        values.append(b"".join((HEADER if history is None else history, attempts)))
+        attempts, starts = _followed_by(earlier, run)
+        values.append(b"".join((HEADER if history is None else history, attempts)) if attempts else history)
         hidden.append([(len(attempts) - start) // RECORD_BYTES for start in reversed(starts)])
+    if not any(map(any, hidden)):
+        return values, None
     unseen = np.zeros_like(keys.places)
     for index, places in enumerate(keys.places.tolist()):
         for entity, place in enumerate(places):
             if place >= 0:
                 unseen[index, entity] = hidden[place].pop()
     return values, unseen
+
+
+def _followed_by(earlier: bytes, run: Sequence[bytes]) -> tuple[bytes, list[int]]:
+    """The attempts up to the last that one of the run sees, and where the own one of each begins."""
+    attempts, starts = bytearray(earlier), []
+    for record in run:
+        start = attempts.find(record)  # ids are hashes of 64 bits: nothing but the record looks like it
+        if start < 0:
+            start = len(attempts)
+            attempts += record
+        starts.append(start)
+    return bytes(attempts[: max(starts, default=0)]), starts

@@ -3,7 +3,11 @@
 Numba's cache notices that a function's own file has changed, but not a function or a constant that it uses from another
 file. So the cache lies in a folder named after the contents of all sources that compiled code is made from: code never
 runs that was compiled from anything else. `NUMBA_CACHE_DIR` says where; otherwise it is beside the sources, or the
-user's cache folder where those cannot be written to.
+user's cache folder where those cannot be written to. A module of another package that compiles functions is enough for
+itself beside this one: what it uses of other files' code, Numba would not notice to have changed.
+
+Quads are four doubles computed side by side, which code says explicitly: to find them would be the work of LLVM's SLP
+vectoriser, which Numba leaves off since it has miscompiled. Each double gets what it would get alone, bit by bit.
 """
 
 import hashlib
@@ -11,9 +15,13 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import numba
+import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -60,3 +68,70 @@ def compiled(function: Function) -> Function:
     Arrays are not bounds-checked. No fast-math: reordered sums would break bit-for-bit equality.
     """
     return numba.njit(function, cache=True, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+
+
+QUAD: Final = 4
+Quad = tuple[float, float, float, float]
+
+# What Numba asks of an operation: given the types, the operation's own and a function that writes it in LLVM.
+_Emit = Callable[[Any, ir.IRBuilder, Any, Any], Any]
+_Typing = tuple[object, _Emit]
+
+_QUAD = numba.types.UniTuple(numba.types.float64, QUAD)
+_VECTOR: Final = ir.VectorType(ir.DoubleType(), QUAD)
+_ALIGNMENT: Final = 8  # that of a double: a quad may begin at any
+
+
+def _load(_context: object, array: Any, _place: object) -> _Typing:
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments)
+        return _as_quad(context, builder, builder.load(address, align=_ALIGNMENT))
+
+    return _QUAD(array, numba.types.intp), emit
+
+
+def _store(_context: object, array: Any, _place: object, _quad: object) -> _Typing:
+    def emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature, arguments)
+        builder.store(_as_vector(builder, arguments[2]), address, align=_ALIGNMENT)
+        return context.get_dummy_value()
+
+    return numba.types.void(array, numba.types.intp, _QUAD), emit
+
+
+def _add(_context: object, _one: object, _other: object) -> _Typing:
+    return _QUAD(_QUAD, _QUAD), lambda context, builder, _, arguments: _as_quad(
+        context, builder, builder.fadd(*(_as_vector(builder, quad) for quad in arguments))
+    )
+
+
+def _multiply(_context: object, _one: object, _other: object) -> _Typing:
+    return _QUAD(_QUAD, _QUAD), lambda context, builder, _, arguments: _as_quad(
+        context, builder, builder.fmul(*(_as_vector(builder, quad) for quad in arguments))
+    )
+
+
+def _address(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    return builder.bitcast(builder.gep(array.data, [arguments[1]]), _VECTOR.as_pointer())
+
+
+def _as_vector(builder: ir.IRBuilder, quad: Any) -> Any:
+    vector = ir.Constant(_VECTOR, ir.Undefined)
+    for index in range(QUAD):
+        vector = builder.insert_element(vector, builder.extract_value(quad, index), ir.Constant(ir.IntType(32), index))
+    return vector
+
+
+def _as_quad(context: Any, builder: ir.IRBuilder, vector: Any) -> Any:
+    quad = ir.Constant(context.get_value_type(_QUAD), ir.Undefined)
+    for index in range(QUAD):
+        quad = builder.insert_value(quad, builder.extract_element(vector, ir.Constant(ir.IntType(32), index)), index)
+    return quad
+
+
+# For compiled code only. An array is contiguous, of one dimension; nothing checks that the quad at the place is in it.
+load_quad: Callable[[NDArray[np.float64], int], Quad] = intrinsic(_load)
+store_quad: Callable[[NDArray[np.float64], int, Quad], None] = intrinsic(_store)
+add_quads: Callable[[Quad, Quad], Quad] = intrinsic(_add)
+multiply_quads: Callable[[Quad, Quad], Quad] = intrinsic(_multiply)

@@ -12,11 +12,16 @@ FeatureError
 ├── StoreUnavailableError    no answer, so that it is not known what was applied, or none can be given now: ask again
 │
 │   beside the one module that raises them:
+├── CallersFileError         `callers.callers_file`: callers that cannot be told apart, or a file that cannot be read
+├── ClientIdentityError      `client_identity`: a token, certificate or key that a caller cannot show
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one
 ├── IdListError              `id_list`: a line that is none of a list of ids
+├── ListenError              `listener`: an address that a server cannot have
 ├── RateTableError           `money`: a currency table that cannot be used
 ├── ScoreBatchError          `score_batch`: a batch request that is not a well-formed one
-└── ServerError              `grpc_server`: settings a server cannot start with
+├── ServerError              `grpc_server`: settings a server cannot start with
+│   └── ExposedTokensError   tokens that would travel in plain text
+└── TlsError                 `tls`: files that are no certificate, key or authorities
 """
 
 

@@ -1,51 +1,42 @@
-"""What every gRPC server of the project has: health, reflection, TLS where files are given, and a drain at the end."""
+"""What every gRPC server of the project has: health, reflection, a drain at the end, and TLS and known callers where
+files say so.
+
+Health is for everybody, since those who probe have no names; reflection needs the permission `administer`.
+"""
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final
 
 import grpc
+import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
+from feature_service.listener import LOOK_S, Listener
+from feature_service.loopback import is_loopback
+from feature_service.server_settings import ServerSettings
+from feature_service.tls import TlsFiles, tls_files
+from telemetry.metrics import Metrics
 
 _KEEPALIVE_MS: Final = 30_000
 _CONNECTION_AGE_GRACE_MS: Final = 30_000
+_REFLECTION: Final = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+
+log = structlog.get_logger(__name__)
 
 
 class ServerError(FeatureError):
     """A server that cannot start as it is configured."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM. Without a certificate the server speaks plain text; with client authorities, to their clients only."""
-
-    certificate: Path | None
-    key: Path | None
-    client_ca: Path | None
-
-    def credentials(self) -> grpc.ServerCredentials | None:
-        """Raises ServerError for files that are missing or cannot be read."""
-        if self.certificate is None:
-            if self.key is not None or self.client_ca is not None:
-                raise ServerError("TLS needs FRAUD_TLS_CERTIFICATE_FILE beside the key or the client authorities")
-            return None
-        if self.key is None:
-            raise ServerError("TLS needs FRAUD_TLS_KEY_FILE beside the certificate")
-        try:
-            authorities = None if self.client_ca is None else self.client_ca.read_bytes()
-            pair = (self.key.read_bytes(), self.certificate.read_bytes())
-        except OSError as error:
-            raise ServerError(f"a TLS file cannot be read: {error}") from error
-        return grpc.ssl_server_credentials(
-            [pair], root_certificates=authorities, require_client_auth=authorities is not None
-        )
+class ExposedTokensError(ServerError):
+    """Callers who are to send their tokens where anybody on the way can read them."""
 
 
 class GrpcServer:
@@ -55,48 +46,98 @@ class GrpcServer:
         self,
         service: str,
         handler: grpc.GenericRpcHandler,
+        permissions: Mapping[str, Permission],
         *,
         bind: str,
-        tls: TlsFiles,
+        settings: ServerSettings,
+        metrics: Metrics,
         max_message_bytes: int,
         max_connection_age_s: int,
     ) -> None:
-        """Raises ServerError where the address cannot be had, or for TLS files."""
+        """`permissions`: what a caller needs for each of the service's methods.
+
+        Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
+        """
+        tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
+        handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service))
+        self._guard: Guard | None = None
+        if settings.callers_file is not None:
+            check = partial(_check_recognisable, tls=tls, bind=bind)
+            guard = self._guard = Guard(settings.callers_file, metrics, check=check)
+            methods = {f"/{service}/{method}": permission for method, permission in permissions.items()}
+            methods[_REFLECTION] = "administer"
+            handlers = tuple(guard.protect(each, methods) for each in handlers)
+        elif tls is None and not is_loopback(bind):
+            log.warning("anybody who reaches this port may call everything, in plain text", bind=bind)
         self._service = service
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_connection_age_ms", 1_000 * max_connection_age_s),
-                ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
-                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-            ]
-        )
-        self._server.add_generic_rpc_handlers((handler,))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (service, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self._server)
-        credentials = tls.credentials()
-        try:
-            if credentials is None:
-                self.port = self._server.add_insecure_port(bind)
-            else:
-                self.port = self._server.add_secure_port(bind, credentials)
-        except RuntimeError as error:
-            raise ServerError(f"{bind} cannot be listened on: {error}") from error
+        options = [
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_connection_age_ms", 1_000 * max_connection_age_s),
+            ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
+            ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+        ]
+
+        def make(*served: grpc.GenericRpcHandler) -> grpc.aio.Server:
+            server = grpc.aio.server(options=options)
+            server.add_generic_rpc_handlers(served)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            return server
+
+        self._listeners = [Listener(bind, partial(make, *handlers), tls)]
+        if settings.health_bind is not None:
+            self._listeners.append(Listener(settings.health_bind, make, None))
+
+    @property
+    def port(self) -> int:
+        return self._listeners[0].port
+
+    @property
+    def health_port(self) -> int:
+        """Where probes get health in plain text; the same as `port` where that is all there is."""
+        return self._listeners[-1].port
 
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
+        watching = None if self._guard is None else asyncio.create_task(self._guard.watch())
         try:
             for name in ("", self._service):
                 await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-            await self._server.start()
-            await self._server.wait_for_termination()
+            for listener in self._listeners:
+                await listener.start()
+            # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.
+            while True:
+                await asyncio.sleep(LOOK_S)
+                for listener in self._listeners:
+                    await listener.mend()
         finally:
             await self._health.enter_graceful_shutdown()
-            await self._server.stop(drain_s)
+            await asyncio.gather(*(listener.stop(drain_s) for listener in self._listeners))
+            if watching is not None:
+                watching.cancel()
+                await asyncio.wait({watching})
+
+
+def _reflection(service: str) -> grpc.GenericRpcHandler:
+    servicer = reflection.aio.ReflectionServicer((service, health.SERVICE_NAME, reflection.SERVICE_NAME))
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})
+
+
+def _check_recognisable(known: KnownCallers, *, tls: TlsFiles | None, bind: str) -> None:
+    """Raises: ServerError where callers could not be told by what the callers file gives."""
+    if known.use_certificates and (tls is None or tls.client_ca is None):
+        raise ServerError("callers with `certificates` need FRAUD_TLS_CLIENT_CA_FILE: without it nobody shows one")
+    if known.use_tokens and tls is None and not is_loopback(bind):
+        raise ExposedTokensError(
+            f"callers with tokens need FRAUD_TLS_CERTIFICATE_FILE: at {bind} their tokens would travel in plain text"
+        )
 
 
 async def run_until_told(service: Coroutine[None, None, None]) -> None:

@@ -1,6 +1,7 @@
 """The FeatureService as a process: its parts put together, served, and taken down in order."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -9,12 +10,15 @@ import structlog
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
 from feature_service.freshness import watch_freshness
-from feature_service.grpc_server import GrpcServer, TlsFiles
+from feature_service.grpc_server import GrpcServer
 from feature_service.lookup import FeatureLookup
 from feature_service.money import RateTable
-from feature_service.servicer import SERVICE, FeatureServicer
+from feature_service.server_settings import ServerSettings
+from feature_service.servicer import PERMISSIONS, SERVICE, FeatureServicer
 from feature_service.settings import FeatureServiceSettings, StoreSettings, make_redis_store, timeless
+from telemetry.metrics import configure_metrics
 
+_SERVICE_NAME: Final = "feature-service"
 _FRESHNESS_PERIOD_S: Final = 1.0
 _MAX_MESSAGE_BYTES: Final = 1_048_576
 _MAX_CONNECTION_AGE_S: Final = 600
@@ -22,11 +26,19 @@ _MAX_CONNECTION_AGE_S: Final = 600
 log = structlog.get_logger(__name__)
 
 
-async def run(settings: FeatureServiceSettings, store_settings: StoreSettings, contract: ContractSettings) -> None:
-    """Serve until cancelled. Raises: FeatureError for what someone must mend."""
+async def run(
+    settings: FeatureServiceSettings,
+    server_settings: ServerSettings,
+    store_settings: StoreSettings,
+    contract: ContractSettings,
+    environment: Mapping[str, str],
+) -> None:
+    """Serve until cancelled. Raises: FeatureError, ConfigurationError for what someone must mend."""
     id_key = contract.read_id_key()
     rates = RateTable.load(contract.rates_file, contract.base_currency)
     async with AsyncExitStack() as stack:
+        metrics = configure_metrics(_SERVICE_NAME, environment)
+        stack.callback(metrics.shutdown)
         store = await stack.enter_async_context(make_redis_store(store_settings, contract, id_key))
         lookup = FeatureLookup(store, contract, id_key)
         watching = asyncio.create_task(watch_freshness(store, lookup.times, period_s=_FRESHNESS_PERIOD_S))
@@ -35,8 +47,10 @@ async def run(settings: FeatureServiceSettings, store_settings: StoreSettings, c
         server = GrpcServer(
             SERVICE,
             servicer.handler(),
+            PERMISSIONS,
             bind=settings.feature_service_bind,
-            tls=TlsFiles(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file),
+            settings=server_settings,
+            metrics=metrics,
             max_message_bytes=_MAX_MESSAGE_BYTES,
             max_connection_age_s=_MAX_CONNECTION_AGE_S,
         )

@@ -1,12 +1,15 @@
 """fraud.v1.FeatureService over gRPC: converts in, looks up, converts out."""
 
 import time
+from collections.abc import Mapping
 from typing import Final, NoReturn, Protocol
 
 import grpc
 from fraud.v1 import dead_letter_pb2 as dead_letter
 from fraud.v1 import features_pb2
+from google.protobuf.message import DecodeError
 
+from feature_service.callers import Permission
 from feature_service.catalogue import VIEWS, feature_set_version
 from feature_service.catalogue.definitions import Aggregate
 from feature_service.contract_settings import ContractSettings
@@ -17,6 +20,10 @@ from feature_service.lookup import FeatureLookup, NamedFeatures
 from feature_service.rejections import explain
 
 SERVICE: Final = features_pb2.DESCRIPTOR.services_by_name["FeatureService"].full_name
+PERMISSIONS: Final[Mapping[str, Permission]] = {"GetFeatures": "read_features", "DescribeCatalogue": "read_features"}
+
+# Messages name what was asked for, and a client takes no more than 8 kB of them.
+_DETAIL_CHARACTERS: Final = 500
 
 
 class Context(Protocol):
@@ -42,24 +49,20 @@ class FeatureServicer:
             {
                 "GetFeatures": grpc.unary_unary_rpc_method_handler(
                     self.get_features,
-                    request_deserializer=features_pb2.GetFeaturesRequest.FromString,
                     response_serializer=features_pb2.GetFeaturesResponse.SerializeToString,
                 ),
                 "DescribeCatalogue": grpc.unary_unary_rpc_method_handler(
                     self.describe_catalogue,
-                    request_deserializer=features_pb2.DescribeCatalogueRequest.FromString,
                     response_serializer=features_pb2.DescribeCatalogueResponse.SerializeToString,
                 ),
             },
         )
 
-    async def get_features(
-        self, request: features_pb2.GetFeaturesRequest, context: Context
-    ) -> features_pb2.GetFeaturesResponse:
+    async def get_features(self, request: bytes, context: Context) -> features_pb2.GetFeaturesResponse:
         try:
-            found = await self._find(request)
+            found = await self._find(_parse(request))
         except (_RequestError, CatalogueError, TokenError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error)[:_DETAIL_CHARACTERS])
         except HorizonError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except StoreUnavailableError as error:
@@ -75,9 +78,7 @@ class FeatureServicer:
             approximate_entities=found.approximate_entities,
         )
 
-    async def describe_catalogue(
-        self, _request: features_pb2.DescribeCatalogueRequest, _context: Context
-    ) -> features_pb2.DescribeCatalogueResponse:
+    async def describe_catalogue(self, _request: bytes, _context: Context) -> features_pb2.DescribeCatalogueResponse:
         return features_pb2.DescribeCatalogueResponse(
             views=[
                 features_pb2.FeatureViewDescription(
@@ -115,3 +116,11 @@ class FeatureServicer:
             name = dead_letter.Rejection.Name(dead_letter.Rejection.ValueType(rejection))
             raise _RequestError(f"{name}: {explain(rejection, self._contract)}")
         return await self._lookup.of_row(request.view, row, now_ms=now_ms)
+
+
+def _parse(request: bytes) -> features_pb2.GetFeaturesRequest:
+    # Here and not in gRPC's deserialiser, whose failures are its server's fault and not the caller's.
+    try:
+        return features_pb2.GetFeaturesRequest.FromString(request)
+    except DecodeError as error:
+        raise _RequestError("the request is not a fraud.v1.GetFeaturesRequest") from error

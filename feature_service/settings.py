@@ -1,9 +1,9 @@
 """Settings of the history store, shared by all who read or write it, and of the FeatureService's server."""
 
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_service.catalogue.definitions import EXACT_MEMBERS, HORIZON_MS
@@ -14,6 +14,7 @@ from feature_service.money import currency_exponents
 from feature_service.online import OnlineFeatures
 from feature_service.plan import Plan
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
+from feature_service.stores.redis_masters import RedisMasters, redis_masters
 from feature_service.stores.redis_store import RedisHistoryStore
 from telemetry.logs import Level
 
@@ -27,11 +28,11 @@ class StoreSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
 
-    redis_url: str = Field(
-        "redis://127.0.0.1:6379/0",
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
         description="Redis with the entity histories: redis://user:password@host:port/0 is one master, "
         "redis+cluster://user:password@host:port,host:port a Redis Cluster, named by one or more of its nodes; "
-        "rediss:// and rediss+cluster:// for TLS.",
+        "rediss:// and rediss+cluster:// for TLS, with ?ssl_ca_certs=FILE for an authority of your own.",
     )
     shard_count: int = Field(
         64, ge=1, le=4_096, description="Virtual shards of the histories. Another count needs another generation."
@@ -64,13 +65,6 @@ class FeatureServiceSettings(BaseSettings):
     feature_service_drain_ms: int = Field(
         5_000, ge=0, description="How long calls in flight may take to finish after SIGTERM, ms."
     )
-    tls_certificate_file: Path | None = Field(
-        None, description="PEM certificate chain of the gRPC servers; without it they speak plain text."
-    )
-    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
-    tls_client_ca_file: Path | None = Field(
-        None, description="PEM authorities that clients' certificates must come from; without it any client may call."
-    )
     log_level: Level = Field("info", description="Least severe level logged.")
 
 
@@ -82,13 +76,18 @@ def make_redis_store(store: StoreSettings, contract: ContractSettings, id_key: I
     """Not connected yet: an async context manager. Raises StoreError for settings that contradict each other."""
     _slack_ms(contract)
     return RedisHistoryStore(
-        store.redis_url,
+        store.redis_url.get_secret_value(),
         store_layout(store, id_key),
         retention_ms=contract.retention_ms,
         history_ttl_s=store.history_ttl_days * _DAY_S,
         history_cap=store.history_cap,
         timeout_ms=store.redis_timeout_ms,
     )
+
+
+def make_redis_masters(store: StoreSettings) -> AbstractAsyncContextManager[RedisMasters]:
+    """Plain clients, for what is done by hand. Entering raises StoreError, StoreUnavailableError."""
+    return redis_masters(store.redis_url.get_secret_value(), timeout_ms=store.redis_timeout_ms)
 
 
 def make_online_features(plan: Plan, layout: StoreLayout, contract: ContractSettings) -> OnlineFeatures:

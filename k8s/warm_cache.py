@@ -8,12 +8,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from fraud.v1.decision_pb2 import ORIGIN_CALL, Decision
 from fraud.v1.label_pb2 import LABEL_SOURCE_CUSTOMER, Label
 from fraud.v1.transaction_pb2 import Transaction
 
 from feature_service.catalogue import view
 from feature_service.compaction import compact_history
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.kernel.tiles import RECORDS_BEFORE_FRONTIER
 from feature_service.labels import LabelDecoder
@@ -24,7 +26,9 @@ from feature_service.settings import StoreSettings, make_online_features, store_
 from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
 from feature_service.stores.resp import encode_fold
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions
+from scorer.tree_tables import make_tables
+from scorer.tree_walk import walk_trees
+from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions
 
 EVENT_TIME_MS = 1_700_000_000_000
 PAYMENT = Transaction(
@@ -39,6 +43,7 @@ PAYMENT = Transaction(
     device_id="d",
     ip="i",
 ).SerializeToString()
+DECISION = Decision(origin=ORIGIN_CALL, transaction=Transaction.FromString(PAYMENT)).SerializeToString()
 LABEL = Label(
     label_id="l",
     transaction_id="p",
@@ -58,6 +63,7 @@ def warm(id_hash_key_file: Path) -> None:
     for decode, value in (
         (DecodeTransactions(transactions), PAYMENT),
         (DecodeLabels(LabelDecoder(contract, id_key)), LABEL),
+        (DecodeDecisions(DecisionDecoder(transactions)), DECISION),
     ):
         folded = decode([value], times)
         batch = plan_fold(
@@ -84,6 +90,7 @@ def warm(id_hash_key_file: Path) -> None:
         keys = features.keys(row)
         features.vectors(row, keys, [history] * len(keys.keys))
     compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
+    walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
 
 
 if __name__ == "__main__":

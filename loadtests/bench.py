@@ -19,7 +19,9 @@ from rich.console import Console
 
 from fraudctl.cluster.errors import ClusterError
 from loadtests import (
+    measure_attempts,
     measure_end_to_end,
+    measure_explanation,
     measure_fold,
     measure_kernel,
     measure_memory,
@@ -37,12 +39,14 @@ from loadtests.report import Report, print_report
 # In this order: what needs no server first.
 MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
     "kernel": measure_kernel.measure,
+    "explanation": measure_explanation.measure,
     "offline": measure_offline.measure,
     "memory": measure_memory.measure,
     "fold": measure_fold.measure,
     "scaling": measure_scaling.measure,
     "visibility": measure_visibility.measure,
     "end-to-end": measure_end_to_end.measure,
+    "attempts": measure_attempts.measure,
     "score": measure_score.measure,
     "score-batch": measure_score_batch.measure,
 }

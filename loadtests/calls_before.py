@@ -12,25 +12,36 @@ from scorer.frames import whole_decision
 
 _AFTER_MS: Final = 1_000  # somebody whose payment went through tries another one
 _VECTOR: Final = np.arange(60.0).tobytes()  # of a usual length; nothing folds it
+_OF_THE_STREAM: Final = 0.1
 _ACTIONS: Final = (Action.ACTION_APPROVE, Action.ACTION_REVIEW, Action.ACTION_DECLINE)
 
 
-def decisions_of_calls(batches: Sequence[EventBatch], *, share: float, seed: int) -> list[Event]:
-    """On so large a share of the authorisations, before their events: approved, reviewed, or declined all the same.
+def decisions_on_sent(batches: Sequence[EventBatch], *, share: float, seed: int) -> list[Event]:
+    """On so large a share of the authorisations, as of their events: approved, reviewed, or declined all the same.
 
-    Behind each of them another payment, which is declined and so appears in no other topic. One in ten of the decisions
-    says that the stream asked for it: its payment is in no history but by its own event.
+    One in ten says that the stream asked for it, and is in no history but by its own event.
     """
+    random = np.random.default_rng(seed)
+    return [
+        _event(
+            transaction,
+            _ACTIONS[random.integers(len(_ACTIONS))],
+            Origin.ORIGIN_STREAM if random.random() < _OF_THE_STREAM else Origin.ORIGIN_CALL,
+        )
+        for transaction in _authorisations(batches)
+        if random.random() < share
+    ]
+
+
+def decisions_on_declined(batches: Sequence[EventBatch], *, share: float, seed: int) -> list[Event]:
+    """On payments that appear in no other topic, each like one of so large a share of the authorisations."""
     random = np.random.default_rng(seed)
     events = []
     for transaction in _authorisations(batches):
-        if random.random() >= share:
-            continue
-        origin = Origin.ORIGIN_STREAM if random.random() < 0.1 else Origin.ORIGIN_CALL
-        events.append(_event(transaction, _ACTIONS[random.integers(len(_ACTIONS))], origin))
-        transaction.transaction_id += "-again"
-        transaction.event_time_ms += _AFTER_MS
-        events.append(_event(transaction, Action.ACTION_DECLINE, origin))
+        if random.random() < share:
+            transaction.transaction_id += "-declined"
+            transaction.event_time_ms += _AFTER_MS
+            events.append(_event(transaction, Action.ACTION_DECLINE, Origin.ORIGIN_CALL))
     return events
 
 

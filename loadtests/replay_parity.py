@@ -16,7 +16,7 @@ from feature_service.offline.features import OfflineFeatures
 from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.settings import StoreSettings, make_online_features, store_layout
-from loadtests.calls_before import decisions_of_calls
+from loadtests.calls_before import decisions_on_declined, decisions_on_sent
 from loadtests.definition_skew import Disorder, Skew, measure
 from loadtests.workers import running_workers
 from stream_processor.kafka_connection import KafkaConnection
@@ -32,7 +32,7 @@ class ParityRun:
     logs: Path
     views: Sequence[str] = ("handbook", "production")
     topics: tuple[str, str, str] = ("transactions", "labels", "decisions")
-    asked_share: float = 0.05  # of the authorisations
+    asked_share: float = 0.05  # of the authorisations; as many others are declined and not sent
     workers: int = 1
     max_batch_records: int = 2_000
     disorder: Disorder = field(default_factory=Disorder)
@@ -77,7 +77,11 @@ async def compare(
     run: ParityRun, batches: Sequence[EventBatch], on_progress: Callable[[int], None] = lambda _: None
 ) -> Skew:
     """The same, with workers that the caller has started. Raises: TimeoutError."""
-    decisions = decisions_of_calls(batches, share=run.asked_share, seed=run.disorder.seed)
+    share, seed = run.asked_share, run.disorder.seed
+    decisions = [
+        *decisions_on_sent(batches, share=share, seed=seed),
+        *decisions_on_declined(batches, share=share, seed=seed),
+    ]
     sides = make_sides(run, batches, decisions)
     return await measure(
         sides.events,

@@ -34,7 +34,11 @@ async def fill(
     """Publish payments, with the headers that records have in a cluster, at once or at a rate, whatever it takes."""
     random = Random(1)  # noqa: S311 - ids of traces
     publisher = EventPublisher(
-        context.connection, transactions_topic=topics.transactions, labels_topic=topics.labels, random=random
+        context.connection,
+        transactions_topic=topics.transactions,
+        labels_topic=topics.labels,
+        decisions_topic=topics.decisions,
+        random=random,
     )
     async with publisher, kafka_client(context.connection) as client:
         ends = (await publisher.publish(events, rate_per_s=rate_per_s)).next_offsets

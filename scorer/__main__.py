@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import FeatureError
 from feature_service.grpc_server import run_until_told
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings
 from scorer.errors import ScorerError
 from scorer.kafka_settings import KafkaSettings
@@ -27,7 +28,7 @@ def main() -> None:
     try:
         settings = ScorerSettings()
         configure_logging("scorer", settings.log_level)
-        service = run(settings, StoreSettings(), ContractSettings(), KafkaSettings(), os.environ)
+        service = run(settings, ServerSettings(), StoreSettings(), ContractSettings(), KafkaSettings(), os.environ)
         uvloop.run(run_until_told(service))
     except ValidationError as error:
         log.critical("cannot serve", error=str(error), kind="settings")

@@ -83,7 +83,7 @@ def assemble(
         )
 
     maker_of_one, maker_of_many = make_maker(ORIGIN_CALL), make_maker(ORIGIN_STREAM)
-    explaining = Explaining(limit=settings.reason_limit)
+    explaining = Explaining(limit=settings.reason_limit, monotonic_ns=time.monotonic_ns)
     limiter = AlertLimiter(
         publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
     )

@@ -1,6 +1,6 @@
 """Deciding many payments, in parts, so that other calls get their turn; remembered; published, acknowledged.
 
-Features and models are computed in a thread of their own: that takes longer than all a Score call does.
+Features, models and reasons are computed in a thread of their own: that takes longer than all a Score call does.
 
 The caller tries again, so nothing is skipped here: what cannot be read or stored fails the whole call.
 """
@@ -14,7 +14,7 @@ from typing import Final
 from feature_service.errors import StoreUnavailableError
 from scorer.budget import Stage
 from scorer.decision_maker import Assessed, Decided, DecisionMaker
-from scorer.explaining import Explaining
+from scorer.explaining import Explaining, is_explained
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
@@ -112,7 +112,7 @@ class ScoreMany:
 
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
         undecided, assessed = part.undecided, part.assessed
-        reasons = self._explain(undecided, assessed)
+        reasons = await self._explain(undecided, assessed)
         skipped = [each.assessment.skipped for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
         await _turn_of_others()
@@ -161,12 +161,14 @@ class ScoreMany:
                 )
                 self._observer.scored(scored, marks, ended_ns=ended_ns)
 
-    def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
-        alerts = [index for index, each in enumerate(assessed) if each.alert]
+    async def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
+        explained = [index for index, each in enumerate(assessed) if is_explained(each.assessment)]
         reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
-        if alerts:
-            of_models = self._explaining.of_models([assessed[index].assessment for index in alerts])
-            for index, of_model in zip(alerts, of_models, strict=True):
+        if explained:
+            of_models = await asyncio.get_running_loop().run_in_executor(
+                self._predicting, self._explaining.of_models, [assessed[index].assessment for index in explained]
+            )
+            for index, of_model in zip(explained, of_models, strict=True):
                 reasons[index] += of_model
             group.marks.explained_ns = self._now_ns()
         return reasons

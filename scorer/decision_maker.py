@@ -208,6 +208,7 @@ class DecisionMaker:
             skipped,
             decided.kept_because,
             deadline_missed,
+            group.payments.callers[index],
         )
 
 

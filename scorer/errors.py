@@ -1,7 +1,7 @@
 """What can go wrong in the scorer.
 
 ScorerError
-├── ModelError                LightGBM refused a model text or a call
+├── ModelError                a model text or a call that LightGBM refuses, or trees that have no SHAP values
 ├── PolicyError               a policy file that must not be served; the message names file, place and remedy
 ├── SpoolError                a directory that cannot hold a spool; the message says which, and what to do
 └── BundleError               a model bundle that must not be served; the message names file and remedy
@@ -9,10 +9,10 @@ ScorerError
     ├── BundleMissingError    the folder or one of its files is not there
     ├── BundleFormatError     a file that cannot be read as what it should be, or of another format version
     ├── BundleHashError       a file, or the model's version, is not what the manifest says
-    ├── BundleModelError      a model text that LightGBM refuses, or trained on other features than the manifest's
+    ├── BundleModelError      a model text that LightGBM or `tree_text` refuses, or trained on other features
     ├── UnknownFeatureError   a feature that this code's catalogue does not have
     ├── FeatureVersionError   features that this code computes differently from those the model was trained on
-    └── GoldenRowError        a golden row whose probability comes out with other bits
+    └── GoldenRowError        a golden row whose probability comes out with other bits, or cannot be explained
 """
 
 

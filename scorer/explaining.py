@@ -1,54 +1,72 @@
-"""Reasons for alerts."""
+"""Reasons for alerts, and how long it takes to find them."""
 
-import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
+import numpy as np
 import structlog
 
 from scorer.assessment import Assessment
 from scorer.errors import ModelError
+from scorer.policy import Action, Rule
+from scorer.policy.lists import EntityListData
 from scorer.reasons import Reason, rule_reason
+from scorer.serving import ServedModel
 
-_MEMORY: Final = 0.1  # weight of the newest measurement
+_REMEMBERED: Final = 8
 _NS_PER_MS: Final = 1_000_000
 
 log = structlog.get_logger(__name__)
 
 
-class Explaining:
-    """For one thread."""
+def is_explained(assessment: Assessment) -> bool:
+    """Whatever the policy does not let pass, also where something else overrides it."""
+    return assessment.policy_action is not Action.APPROVE
 
-    def __init__(self, *, limit: int) -> None:
+
+def reasons_of_policy(rules: Sequence[Rule], lists: Sequence[EntityListData]) -> tuple[Reason, ...]:
+    """What rules and lists have to say, in their own words."""
+    if not rules and not lists:
+        return ()
+    of_rules = [rule_reason(rule.rule_id, rule.words) for rule in rules]
+    return (*of_rules, *(rule_reason(each.name, each.words) for each in lists))
+
+
+class Explaining:
+    """May be used by several threads at once."""
+
+    def __init__(self, *, limit: int, monotonic_ns: Callable[[], int]) -> None:
         """`limit`: of features named; rules that hold are named all."""
         self._limit = limit
-        self._each_ms = 0.0
+        self._now_ns = monotonic_ns
+        self._took_ms: deque[float] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def least_ms(self) -> float:
+        """That one explanation took lately: the least, since a thread that had to wait says nothing of the work."""
+        return min(self._took_ms.copy(), default=0.0)
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        """And of lists: what the policy itself has to say."""
-        if not assessment.rules and not assessment.lists:
-            return ()
-        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
-        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
+        return reasons_of_policy(assessment.rules, assessment.lists)
 
     def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
-        """Nothing where no model answered, or it refuses to say."""
-        started_ns = time.monotonic_ns()
-        reasons = [self._reasons(each) for each in assessments]
+        """Of each of (n); nothing where no model answered, or it refuses to say."""
+        begun_ns = self._now_ns()
+        reasons: list[tuple[Reason, ...]] = [()] * len(assessments)
+        by_model: dict[ServedModel, list[int]] = {}
+        for index, assessment in enumerate(assessments):
+            if assessment.model is not None:
+                by_model.setdefault(assessment.model, []).append(index)
+        for model, indices in by_model.items():
+            vectors = np.array([assessments[index].vector for index in indices])
+            try:
+                found = model.scoring.reasons(vectors, limit=self._limit)
+            except ModelError as error:
+                log.error("a model gives no reasons", model=model.model_name, error=str(error))
+                continue
+            for index, of_one in zip(indices, found, strict=True):
+                reasons[index] = of_one
         if assessments:
-            took_ms = (time.monotonic_ns() - started_ns) / _NS_PER_MS / len(assessments)
-            self._each_ms += _MEMORY * (took_ms - self._each_ms)
+            self._took_ms.append((self._now_ns() - begun_ns) / _NS_PER_MS / len(assessments))
         return reasons
-
-    def expected_ms(self, count: int) -> float:
-        """How long that many will take, by those before."""
-        return count * self._each_ms
-
-    def _reasons(self, assessment: Assessment) -> tuple[Reason, ...]:
-        if assessment.model is None:
-            return ()
-        try:
-            return assessment.model.scoring.reasons(assessment.vector, limit=self._limit)
-        except ModelError as error:
-            log.error("a model gives no reasons", model=assessment.model.model_name, error=str(error))
-            return ()

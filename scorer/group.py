@@ -38,6 +38,7 @@ class Group:
                 [payments.transactions[i] for i in chosen],
                 [payments.transaction_ids[i] for i in chosen],
                 [payments.parents[i] for i in chosen],
+                [payments.callers[i] for i in chosen],
             ),
             KeySet(self.keys.keys, self.keys.places[chosen]),
             [self.decision_keys[i] for i in chosen],

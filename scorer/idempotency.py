@@ -49,4 +49,4 @@ def request_hash(transaction: bytes) -> bytes:
 
 
 def decision_key(layout: StoreLayout, transaction_hash: int) -> bytes:
-    return b"%s%d}:d:%016x" % (layout.prefix, transaction_hash % layout.shard_count, transaction_hash)
+    return b"%s%d}:decided:%016x" % (layout.prefix, transaction_hash % layout.shard_count, transaction_hash)

@@ -2,13 +2,13 @@
 
 The `lightgbm` package itself is not imported (it takes a second and brings pandas); only its shared library is loaded.
 
-Three facts of the library shape this module (c_api.cpp of 4.7 and its issue #6142):
+Two facts of the library shape this module (c_api.cpp of 4.7):
 
 - A single-row "fast config" holds scratch buffers, so each thread has its own.
 - Setting the number of threads changes a global of the process, between the sizing of per-thread buffers and their use.
   So whatever sets it takes `_THREAD_COUNT`.
-- A contribution predictor rewrites tree depths in the shared booster when it is built. Building a fast config excludes
-  running predictions, `LGBM_BoosterPredictForMat` does not; so contributions go through fast configs only.
+
+What features contribute is computed without the library (`tree_shap`): that takes it milliseconds.
 """
 
 import ctypes
@@ -28,7 +28,6 @@ from scorer.errors import ModelError
 
 _FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
 _RAW_SCORE: Final = 1  # C_API_PREDICT_RAW_SCORE
-_CONTRIBUTIONS: Final = 3  # C_API_PREDICT_CONTRIB
 _ALL_ITERATIONS: Final = (0, -1)
 _ROW_MAJOR: Final = 1
 
@@ -55,8 +54,9 @@ class FastModel:
         try:
             predictor = self._of_thread.raw_score
         except AttributeError:
-            predictor = self._of_thread.raw_score = _SingleRow(self._booster, _RAW_SCORE, 1)
-        return float(predictor(row)[0])
+            predictor = self._of_thread.raw_score = _SingleRow(self._booster)
+        log_odds: float = predictor(row)
+        return log_odds
 
     def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds of rows of shape (n, features), as (n,); the same bits as one by one."""
@@ -73,21 +73,6 @@ class FastModel:
                 *_ALL_ITERATIONS, self._parameters, ctypes.byref(length), out.ctypes.data,
             )  # fmt: skip
         _check(status)
-        return out
-
-    def contributions(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Exact SHAP values of rows (n, features) as (n, features + 1), the expected log-odds last.
-
-        A row of it sums up to the row's log-odds. Takes a millisecond or two a row, without the interpreter lock.
-        """
-        try:
-            predictor = self._of_thread.contributions
-        except AttributeError:
-            width = self._booster.feature_count + 1
-            predictor = self._of_thread.contributions = _SingleRow(self._booster, _CONTRIBUTIONS, width)
-        out = np.empty((len(rows), self._booster.feature_count + 1), dtype=np.float64)
-        for index, row in enumerate(rows):
-            out[index] = predictor(row)
         return out
 
 
@@ -109,24 +94,23 @@ class _Booster:
 
 
 class _SingleRow:
-    """Owner of a native fast config and its buffers. For one thread; the answer is valid until its next call."""
+    """Owner of a native fast config and its buffers. For one thread."""
 
-    def __init__(self, booster: _Booster, kind: int, width: int) -> None:
+    def __init__(self, booster: _Booster) -> None:
         handle = ctypes.c_void_p()
         with _THREAD_COUNT:
             status = _library().LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster.handle, kind, *_ALL_ITERATIONS, _FLOAT64, booster.feature_count,
+                booster.handle, _RAW_SCORE, *_ALL_ITERATIONS, _FLOAT64, booster.feature_count,
                 b"num_threads=1 verbosity=-1", ctypes.byref(handle),
             )  # fmt: skip
         _check(status)
         self._booster = booster  # outlives the config, which points into it
         weakref.finalize(self, _library().LGBM_FastConfigFree, handle).atexit = False
         self._row = np.empty(booster.feature_count, dtype=np.float64)
-        self._out = np.empty(width, dtype=np.float64)
+        self._out = np.empty(1, dtype=np.float64)
         self._length = ctypes.c_int64()
-        # Giving the interpreter lock away for 5 µs may cost a thread switch to get it back; for a millisecond it pays.
-        library = _library_holding_lock() if kind == _RAW_SCORE else _library()
-        self._call = library.LGBM_BoosterPredictForMatSingleRowFast
+        # Giving the interpreter lock away for 5 µs may cost a thread switch to get it back.
+        self._call = _library_holding_lock().LGBM_BoosterPredictForMatSingleRowFast
         self._arguments = (
             handle,
             ctypes.c_void_p(self._row.ctypes.data),
@@ -134,11 +118,11 @@ class _SingleRow:
             ctypes.c_void_p(self._out.ctypes.data),
         )
 
-    def __call__(self, row: NDArray[np.float64]) -> NDArray[np.float64]:
+    def __call__(self, row: NDArray[np.float64]) -> float:
         self._row[:] = row  # raises ValueError where the shape differs
         if self._call(*self._arguments):
             _check(-1)
-        return self._out
+        return float(self._out[0])
 
 
 def _feature_names(text: str) -> tuple[str, ...]:

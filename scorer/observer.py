@@ -97,4 +97,5 @@ def _log(scored: Scored) -> None:
         reason_codes=list(scored.reason_codes),
         skipped_stages=list(scored.skipped),
         deadline_missed=scored.deadline_missed,
+        caller=scored.caller,
     )

@@ -17,6 +17,7 @@ class Payments:
     transactions: Sequence[bytes]  # as received
     transaction_ids: Sequence[str]
     parents: Sequence[TraceContext | None]  # spans that sent them
+    callers: Sequence[str]  # names of who asked; empty where callers are not told apart
 
     @classmethod
     def joined(cls, parts: Sequence["Payments"]) -> "Payments":
@@ -27,6 +28,7 @@ class Payments:
             [each for part in parts for each in part.transactions],
             [each for part in parts for each in part.transaction_ids],
             [each for part in parts for each in part.parents],
+            [each for part in parts for each in part.callers],
         )
 
     def slices(self, size: int) -> Iterator["Payments"]:
@@ -37,6 +39,7 @@ class Payments:
                 self.transactions[first:end],
                 self.transaction_ids[first:end],
                 self.parents[first:end],
+                self.callers[first:end],
             )
 
 

@@ -22,7 +22,11 @@ class Phrase:
         """Of this value, beside the mean that training saw (NaN where it saw none)."""
         if isnan(value):
             return self.missing
-        template = {0.0: self.zero, 1.0: self.singular}.get(value) or self.template
+        template = self.template
+        if value == 0:
+            template = self.zero or template
+        elif value == 1:
+            template = self.singular or template
         said = template.format(self.format(value))
         return said if isnan(usual) or not self.has_usual else f"{said} (usual: {self.format(usual)})"
 

@@ -28,30 +28,32 @@ class Explainer:
         Raises: CatalogueError for a name that is not in the catalogue, ValueError for one that there are no words for.
         """
         self._names = tuple(feature_names)
+        self._codes = tuple(name.upper() for name in feature_names)
         self._phrases = tuple(phrase(feature) for feature in features(feature_names))
         self._usual = tuple(usual)
         if len(self._usual) != len(self._names):
             raise ValueError(f"{len(self._names)} features, but usual values for {len(self._usual)}")
 
     def reasons(
-        self, vector: NDArray[np.float64], contributions: NDArray[np.float64], *, limit: int
-    ) -> tuple[Reason, ...]:
-        """At most `limit`, the strongest first; only what speaks for fraud.
+        self, vectors: NDArray[np.float64], contributions: NDArray[np.float64], *, limit: int
+    ) -> list[tuple[Reason, ...]]:
+        """Of each row at most `limit`, the strongest first; only what speaks for fraud.
 
-        `vector` is (features,), `contributions` (features + 1,) as the model gives them for it.
+        `vectors` is (n, features), `contributions` (n, features + 1) as the model gives them for it.
         """
-        by_strength = np.argsort(-contributions[:-1], kind="stable")[:limit]
-        return tuple(
-            Reason(
-                code=self._names[index].upper(),
-                words=self._phrases[index].words(float(vector[index]), self._usual[index]),
-                feature=self._names[index],
-                value=float(vector[index]),
-                contribution=float(contributions[index]),
+        strongest = np.argsort(-contributions[:, :-1], axis=1, kind="stable")[:, :limit].tolist()
+        return [
+            tuple(
+                self._reason(index, vectors.item(row, index), contributions.item(row, index))
+                for index in by_strength
+                if contributions.item(row, index) > 0
             )
-            for index in by_strength.tolist()
-            if contributions[index] > 0
-        )
+            for row, by_strength in enumerate(strongest)
+        ]
+
+    def _reason(self, index: int, value: float, contribution: float) -> Reason:
+        words = self._phrases[index].words(value, self._usual[index])
+        return Reason(self._codes[index], words, self._names[index], value, contribution)
 
 
 def rule_reason(rule_id: str, words: str) -> Reason:

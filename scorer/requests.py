@@ -49,7 +49,7 @@ class RequestReader:
         # nothing about them: a replay must be judged as the first time.
         self._batch_decoder = TransactionDecoder(timeless(contract), rates, id_key)
 
-    def score(self, request: bytes, *, now_ms: int, parent: TraceContext | None) -> Payments:
+    def score(self, request: bytes, *, now_ms: int, parent: TraceContext | None, caller: str = "") -> Payments:
         """Of a serialised ScoreRequest. Raises: RefusedError."""
         transaction = _transaction_of(request)
         rows = self._decoder.decode_one(transaction, now_ms)
@@ -64,9 +64,9 @@ class RequestReader:
                 "only authorisations are decided: send captures, reversals and refunds to the transactions topic",
                 transaction_id,
             )
-        return Payments(rows, [transaction], [transaction_id], [parent])
+        return Payments(rows, [transaction], [transaction_id], [parent], [caller])
 
-    def score_batch(self, request: bytes) -> BatchRequest:
+    def score_batch(self, request: bytes, *, caller: str = "") -> BatchRequest:
         """Of a serialised ScoreBatchRequest. Raises: ScoreBatchError."""
         batch = split_score_batch(request)
         timestamps = np.zeros(batch.starts.shape[0], dtype=np.int64)
@@ -87,6 +87,7 @@ class RequestReader:
                     batch.traceparent_lengths[accepted].tolist(),
                 )
             ],
+            [caller] * accepted.shape[0],
         )
         rejections = [
             dead_letter.Rejection.Name(dead_letter.Rejection.ValueType(each)) if each else None

@@ -12,8 +12,9 @@ from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreUnavailableError
-from feature_service.grpc_server import GrpcServer, TlsFiles
+from feature_service.grpc_server import GrpcServer
 from feature_service.money import RateTable
+from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
 from scorer.bundle import load_bundle
@@ -23,7 +24,7 @@ from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
-from scorer.servicer import SERVICE, ScoringServicer
+from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
 from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
 from scorer.spans import ScoreSpans
@@ -45,6 +46,7 @@ log = structlog.get_logger(__name__)
 
 async def run(
     settings: ScorerSettings,
+    server_settings: ServerSettings,
     store_settings: StoreSettings,
     contract: ContractSettings,
     kafka: KafkaSettings,
@@ -121,8 +123,10 @@ async def run(
         server = GrpcServer(
             SERVICE,
             servicer.handler(),
+            PERMISSIONS,
             bind=settings.scorer_bind,
-            tls=TlsFiles(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file),
+            settings=server_settings,
+            metrics=metrics,
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
         )

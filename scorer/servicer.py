@@ -1,7 +1,7 @@
 """fraud.v1.ScoringService over gRPC: converts in, calls the use case, converts out."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 from typing import Final, NoReturn, Protocol
 
@@ -9,6 +9,7 @@ import grpc
 import structlog
 from fraud.v1 import scoring_pb2
 
+from feature_service.callers import Permission, current_caller
 from feature_service.errors import StoreUnavailableError
 from feature_service.score_batch import ScoreBatchError
 from scorer import frames
@@ -22,6 +23,7 @@ from telemetry.metrics import Metrics
 from telemetry.trace_context import TraceContext
 
 SERVICE: Final = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].full_name
+PERMISSIONS: Final[Mapping[str, Permission]] = {"Score": "score", "ScoreBatch": "score_batch"}
 
 # gRPC clients with a retry policy wait as long as this trailer says.
 _RETRY_HINT: Final = "grpc-retry-pushback-ms"
@@ -85,7 +87,9 @@ class ScoringServicer:
         try:
             budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
             parent = _parent(context.invocation_metadata() or ())
-            payment = self._requests.score(request, now_ms=time.time_ns() // 1_000_000, parent=parent)
+            payment = self._requests.score(
+                request, now_ms=time.time_ns() // 1_000_000, parent=parent, caller=current_caller()
+            )
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
             took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
             return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
@@ -94,6 +98,7 @@ class ScoringServicer:
                 "refused",
                 rejection=refused.rejection,
                 transaction_id=refused.transaction_id,
+                caller=current_caller(),
                 trace_id=None if parent is None else parent.trace_id_hex,
             )
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{refused.rejection}: {refused}")
@@ -107,7 +112,7 @@ class ScoringServicer:
         if not self._batches.enter(inf):
             await self._shed(context, _BATCH_RETRY_MS)
         try:
-            batch = self._requests.score_batch(request)
+            batch = self._requests.score_batch(request, caller=current_caller())
             answers = iter(
                 await self._score_many.score(
                     batch.payments, links=batch.links, arrived_ns=arrived_ns, decoded_ns=time.monotonic_ns()

@@ -30,8 +30,8 @@ class Scoring(Protocol):
         """Of (n, features), as (n,); the same bits as one by one. Raises: ModelError."""
         ...
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
-        """Takes milliseconds, mostly without the interpreter lock. Raises: ModelError."""
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
+        """Of each of (n, features) at most `limit`, the strongest first. Raises: ModelError."""
         ...
 
 

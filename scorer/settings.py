@@ -93,13 +93,6 @@ class ScorerSettings(BaseSettings):
         description="Most bytes that a process keeps there; beyond it answers name `publishing` as skipped.",
     )
 
-    tls_certificate_file: Path | None = Field(
-        None, description="PEM certificate chain of the gRPC servers; without it they speak plain text."
-    )
-    tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
-    tls_client_ca_file: Path | None = Field(
-        None, description="PEM authorities that clients' certificates must come from; without it any client may call."
-    )
     sampled_share: float = Field(0.01, ge=0, le=1, description="Share of traces kept without any other reason.")
     log_level: Level = Field("info", description="Least severe level logged.")
 

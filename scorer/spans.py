@@ -33,6 +33,7 @@ class Scored:
     skipped: Sequence[Stage]
     kept_because: KeepReason | None
     deadline_missed: bool
+    caller: str  # empty where callers are not told apart
 
 
 class ScoreSpans:
@@ -73,6 +74,8 @@ class ScoreSpans:
             attributes["fraud.features.freshness_ms"] = scored.freshness_ms
         if scored.reason_codes:
             attributes["fraud.reason_codes"] = scored.reason_codes
+        if scored.caller:
+            attributes["fraud.caller"] = scored.caller
         if scored.skipped:
             attributes["fraud.skipped_stages"] = scored.skipped
         offset_ns = unix_offset_ns()

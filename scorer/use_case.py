@@ -20,7 +20,7 @@ from scorer.case import Case, regrouped
 from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions
 from scorer.errors import ScorerError
-from scorer.explaining import Explaining
+from scorer.explaining import Explaining, is_explained
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
@@ -167,12 +167,12 @@ class ScoreOne:
     def _explain(self, group: Group, cases: Sequence[Case]) -> None:
         for case in cases:
             case.reasons = self._explaining.of_rules(case.assessed.assessment)
-        alerts = [case for case in cases if case.assessed.alert]
-        if not alerts:
+        explained = [case for case in cases if is_explained(case.assessed.assessment)]
+        if not explained:
             return
-        needed_ms, now_ns = self._explaining.expected_ms(len(alerts)), self._now_ns()
+        needed_ms, now_ns = len(explained) * self._explaining.least_ms, self._now_ns()
         in_time = []
-        for case in alerts:
+        for case in explained:
             if case.budget.explanation_ms(now_ns) > needed_ms:
                 in_time.append(case)
             else:

@@ -10,10 +10,9 @@ from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
-from feature_service.settings import StoreSettings, make_redis_store
+from feature_service.settings import StoreSettings, make_redis_masters, make_redis_store
 from feature_service.stores.base import HistoryStore
 from feature_service.stores.durability import save
-from feature_service.stores.redis_masters import redis_masters
 from stream_processor.erasures import apply, registered
 from stream_processor.errors import LogGapError
 from stream_processor.file_source import FileInput, FileSurvey, survey
@@ -104,7 +103,7 @@ async def backfill(
             starts = await reader.starts(list(sources))
         erasures = await registered(connection, processor.erasures_topic)  # now: somebody may have been forgotten
         on_step("waiting until Redis has saved it")
-        async with redis_masters(store_settings.redis_url, timeout_ms=store_settings.redis_timeout_ms) as masters:
+        async with make_redis_masters(store_settings) as masters:
             await apply(masters, erasures, [store.layout])
             for master in masters.all:
                 await save(master)

@@ -39,7 +39,7 @@ class KafkaConnection:
             return None
         context = ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
         if self.certificate_file is not None:
-            context.load_cert_chain(self.certificate_file, self.key_file)
+            context.load_cert_chain(self.certificate_file, self.key_file, password="")
         return context
 
     def client_arguments(self) -> dict[str, object]:

@@ -9,6 +9,7 @@ import grpc
 import structlog
 from fraud.v1.scoring_pb2 import ScoreBatchResponse, ScoreBatchResult
 
+from feature_service.client_identity import ClientIdentity
 from feature_service.score_batch import join_score_batch
 
 _METHOD: Final = "/fraud.v1.ScoringService/ScoreBatch"
@@ -35,25 +36,18 @@ log = structlog.get_logger(__name__)
 class ScoringClient:
     """One channel to the scorers. Use as an async context manager."""
 
-    def __init__(self, address: str, *, batch_size: int) -> None:
+    def __init__(self, address: str, identity: ClientIdentity, *, batch_size: int) -> None:
+        self._address = address
+        self._identity = identity
         self._batch_size = batch_size
-        self._channel = grpc.aio.insecure_channel(
-            address,
-            options=[
-                ("grpc.service_config", _SERVICE_CONFIG),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.max_receive_message_length", -1),
-            ],
-        )
-        self._score_batch: Any = self._channel.unary_unary(
-            _METHOD, request_serializer=None, response_deserializer=ScoreBatchResponse.FromString
-        )
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._connect()
 
     async def __aenter__(self) -> "ScoringClient":
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._channel.close()
+        await asyncio.gather(self._channel.close(), *self._leaving)
 
     async def score(
         self,
@@ -68,7 +62,7 @@ class ScoringClient:
         Tries again, with growing pauses, for as long as the scorer cannot be reached. `on_contact` is called whenever a
         call is answered and whenever the scorer is found to be away: not where it takes a call and never answers.
 
-        Raises: grpc.aio.AioRpcError where it refuses the call itself.
+        Raises: grpc.aio.AioRpcError where it refuses the call itself, and would with the files of now.
         """
         results: list[ScoreBatchResult] = []
         for first in range(0, len(transactions), self._batch_size):
@@ -80,9 +74,17 @@ class ScoringClient:
     async def _call(self, request: bytes, on_contact: Callable[[], None]) -> ScoreBatchResponse:
         failures = 0
         while True:
+            channel = self._channel
             try:
-                response: ScoreBatchResponse = await self._score_batch(request, timeout=_CALL_TIMEOUT_S)
+                response: ScoreBatchResponse = await self._score_batch(
+                    request, timeout=_CALL_TIMEOUT_S, metadata=self._identity.metadata
+                )
             except grpc.aio.AioRpcError as error:
+                if self._identity.refresh():
+                    log.info("certificates or token changed, connecting anew", code=error.code().name)
+                    self._reconnect()
+                if self._channel is not channel:
+                    continue
                 if error.code() not in _PASSING:
                     raise
                 if error.code() in _AWAY:
@@ -95,3 +97,25 @@ class ScoringClient:
             else:
                 on_contact()
                 return response
+
+    def _connect(self) -> None:
+        options = [
+            ("grpc.service_config", _SERVICE_CONFIG),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+        ]
+        credentials = self._identity.channel_credentials
+        if credentials is None:
+            self._channel = grpc.aio.insecure_channel(self._address, options)
+        else:
+            self._channel = grpc.aio.secure_channel(self._address, credentials, options)
+        self._score_batch: Any = self._channel.unary_unary(
+            _METHOD, request_serializer=None, response_deserializer=ScoreBatchResponse.FromString
+        )
+
+    def _reconnect(self) -> None:
+        """Calls in flight on the old channel end there."""
+        leaving = asyncio.create_task(self._channel.close(_CALL_TIMEOUT_S))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+        self._connect()

@@ -1,5 +1,6 @@
 """Settings of the stream processor; those of the store and of the contract are `feature_service`'s."""
 
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -10,13 +11,20 @@ from telemetry.logs import Level
 
 
 class KafkaSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="FRAUD_KAFKA_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FRAUD_KAFKA_", frozen=True, hide_input_in_errors=True)
 
     bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers to start from, host:port, comma-separated.")
     security_protocol: SecurityProtocol = Field("PLAINTEXT", description="How to talk to the brokers.")
     sasl_mechanism: SaslMechanism = Field("SCRAM-SHA-512", description="How to log in, with a SASL protocol.")
     sasl_username: str | None = Field(None, description="User name, with a SASL protocol.")
     sasl_password: SecretStr | None = Field(None, description="Password, with a SASL protocol; never logged.")
+    ca_file: Path | None = Field(
+        None, description="PEM authorities of the brokers' certificates, with TLS; without it the system's are trusted."
+    )
+    certificate_file: Path | None = Field(
+        None, description="PEM certificate chain of this client, where the brokers ask for one."
+    )
+    key_file: Path | None = Field(None, description="PEM private key of that certificate.")
 
     def connection(self) -> KafkaConnection:
         return KafkaConnection(
@@ -25,12 +33,25 @@ class KafkaSettings(BaseSettings):
             sasl_mechanism=self.sasl_mechanism,
             sasl_username=self.sasl_username,
             sasl_password=self.sasl_password.get_secret_value() if self.sasl_password else None,
+            ca_file=self.ca_file,
+            certificate_file=self.certificate_file,
+            key_file=self.key_file,
         )
 
     @model_validator(mode="after")
     def _can_log_in(self) -> Self:
         if self.security_protocol.startswith("SASL_") and (self.sasl_username is None or self.sasl_password is None):
             raise ValueError(f"{self.security_protocol} needs FRAUD_KAFKA_SASL_USERNAME and FRAUD_KAFKA_SASL_PASSWORD")
+        return self
+
+    @model_validator(mode="after")
+    def _has_usable_files(self) -> Self:
+        try:
+            self.connection().ssl_context()
+        except OSError as error:  # ssl.SSLError is one
+            raise ValueError(
+                f"FRAUD_KAFKA_CA_FILE, FRAUD_KAFKA_CERTIFICATE_FILE or FRAUD_KAFKA_KEY_FILE cannot be used: {error}"
+            ) from error
         return self
 
 

@@ -12,6 +12,8 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from pydantic import ValidationError
 
+from feature_service.client_identity import ClientIdentity
+from feature_service.client_settings import ClientSettings
 from feature_service.contract_settings import ContractSettings
 from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
@@ -47,11 +49,13 @@ class Worker:
     def __init__(
         self,
         settings: StreamProcessorSettings,
+        client: ClientSettings,
         kafka: KafkaSettings,
         store: StoreSettings,
         contract: ContractSettings,
     ) -> None:
         self._settings = settings
+        self._identity = ClientIdentity(client, settings.scorer_address)
         self._kafka = kafka.connection()
         self._store_settings = store
         self._contract = contract
@@ -110,7 +114,11 @@ class Worker:
         self._open.push_async_callback(producer.stop)
         scoring = None
         if settings.score_stream:
-            client_of_scorers = ScoringClient(settings.scorer_address, batch_size=settings.score_batch_size)
+            client_of_scorers = ScoringClient(
+                settings.scorer_address,
+                self._identity,
+                batch_size=settings.score_batch_size,
+            )
             scoring = await self._open.enter_async_context(client_of_scorers)
         publisher = BatchPublisher(
             DeadLetterSender(producer, settings.dead_letters_topic, self._contract),
@@ -184,7 +192,7 @@ def main() -> None:
     try:
         settings = StreamProcessorSettings()
         configure_logging("stream-processor", settings.log_level)
-        worker = Worker(settings, KafkaSettings(), StoreSettings(), ContractSettings())
+        worker = Worker(settings, ClientSettings(), KafkaSettings(), StoreSettings(), ContractSettings())
         run(worker.app)
     except (ValidationError, StreamProcessorError, FeatureError) as error:
         log.critical("cannot go on", error=str(error), kind=type(error).__name__)

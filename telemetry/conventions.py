@@ -44,6 +44,7 @@ AttributeName = Literal[
     "rpc.system.name",
     "fraud.action",
     "fraud.alert",  # true where an alert was published
+    "fraud.caller",  # name of whoever asked, as the callers file has it
     "fraud.deadline.missed",
     "fraud.feature_set.version",
     "fraud.features.freshness_ms",

@@ -5,6 +5,7 @@ its backend (`OTEL_EXPORTER_OTLP_ENDPOINT`, headers, certificates, batching) the
 environment.
 """
 
+import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points, version
 from typing import Final, Literal
@@ -18,6 +19,8 @@ Signal = Literal["traces", "metrics"]
 
 DISTRIBUTION: Final = "fraud-scoring-cluster"
 
+# What the SDK takes. Its own complaint about a header shows it, and headers hold keys.
+_HEADER: Final = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
 _OTLP_BY_PROTOCOL: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -35,7 +38,7 @@ def service_resource(service_name: str) -> Resource:
 def exporter_classes(signal: Signal, environment: Mapping[str, str]) -> list[type[object]]:
     """The classes that `OTEL_TRACES_EXPORTER` or `OTEL_METRICS_EXPORTER` names, comma-separated; none by default.
 
-    Raises ConfigurationError for a name that no installed package provides.
+    Raises ConfigurationError for a name that no installed package provides, and for headers that are none.
     """
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
@@ -46,6 +49,8 @@ def exporter_classes(signal: Signal, environment: Mapping[str, str]) -> list[typ
 
 def _load(variable: str, name: str, signal: Signal, environment: Mapping[str, str]) -> type[object]:
     group = entry_points(group=f"opentelemetry_{signal}_exporter")
+    if name == "otlp":
+        _check_headers(signal, environment)
     component = _otlp_component(signal, environment) if name == "otlp" else name
     found = [entry for entry in group if entry.name == component]
     if not found:
@@ -62,3 +67,10 @@ def _otlp_component(signal: Signal, environment: Mapping[str, str]) -> str:
     if protocol not in _OTLP_BY_PROTOCOL:
         raise ConfigurationError(f"OTLP protocol {protocol} is not known; there are {', '.join(_OTLP_BY_PROTOCOL)}")
     return _OTLP_BY_PROTOCOL[protocol]
+
+
+def _check_headers(signal: Signal, environment: Mapping[str, str]) -> None:
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
+        headers = environment.get(variable, "").split(",")
+        if not all(_HEADER.fullmatch(header) for header in headers if header.strip()):
+            raise ConfigurationError(f"{variable} is not name=value,name=value with URL-encoded values")

@@ -10,7 +10,9 @@ from typing import Final, Literal
 Label = Literal[
     "action",  # APPROVE, CHALLENGE, REVIEW, DECLINE
     "caller",  # rpc, stream
+    "caller_name",  # of the callers file; empty where nobody known called
     "cause",
+    "method",  # /service/method
     "model_name",
     "model_version",
     "override",  # OBSERVE_ONLY, KILL_SWITCH, CONTROL_GROUP
@@ -25,6 +27,8 @@ Label = Literal[
 CounterName = Literal[
     "fraud.alerts.published",
     "fraud.alerts.suppressed",
+    "fraud.calls.admitted",
+    "fraud.calls.refused",
     "fraud.compaction.failures",
     "fraud.deadlines.missed",
     "fraud.decisions.made",
@@ -34,6 +38,11 @@ CounterName = Literal[
     "fraud.fold.mismatches",
     "fraud.fold.resyncs",
     "fraud.histories.compacted",
+    "fraud.index.copies",
+    "fraud.index.decisions",
+    "fraud.index.deleted",
+    "fraud.index.failures",
+    "fraud.index.rejected",
     "fraud.labels.folded",
     "fraud.policy.changes",
     "fraud.policy.refusals",
@@ -60,6 +69,7 @@ GaugeName = Literal[
     "fraud.consumer.lag",
     "fraud.fence.age",
     "fraud.fence.position",
+    "fraud.index.lag",
     "fraud.model.loaded",
     "fraud.policy.loaded",
     "fraud.spool.age",
@@ -99,6 +109,12 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.alerts.suppressed": Metric(
         "{alert}", "Decisions that raised no alert because there were enough: of the card, or of the day.", ("cause",)
     ),
+    "fraud.calls.admitted": Metric("{call}", "Calls of known callers let in.", ("caller_name", "method")),
+    "fraud.calls.refused": Metric(
+        "{call}",
+        "Calls refused for who made them: unknown, without permission, too many, too large.",
+        ("caller_name", "method", "cause"),
+    ),
     "fraud.compaction.failures": Metric(
         "{history}", "Histories left as they were: changed meanwhile, or not readable.", ("cause",)
     ),
@@ -114,6 +130,13 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.fold.mismatches": Metric("{call}", "Shard writes refused by their fence.", ("cause",)),
     "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
     "fraud.histories.compacted": Metric("{history}", "Long histories put into a shorter form."),
+    "fraud.index.copies": Metric("{decision}", "Decisions that were in the index already: they changed nothing."),
+    "fraud.index.decisions": Metric("{decision}", "Decisions added to the index."),
+    "fraud.index.deleted": Metric("{decision}", "Decisions deleted from the index, or kept out of it.", ("cause",)),
+    "fraud.index.failures": Metric(
+        "{batch}", "Batches that were not indexed at once: they are read again.", ("cause",)
+    ),
+    "fraud.index.rejected": Metric("{record}", "Records of no use to the index, sent to dead letters.", ("topic",)),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
     "fraud.policy.changes": Metric("{change}", "Times that a changed policy file was taken."),
     "fraud.policy.refusals": Metric("{change}", "Times that a changed policy file was refused, and the old one kept."),
@@ -144,6 +167,7 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
         "s", "Since a partition's fences were last at the end of its log, or it was taken.", ("topic", "partition")
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
+    "fraud.index.lag": Metric("{record}", "Records of a partition not yet in the index.", ("topic", "partition")),
     "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
     "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
     "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),

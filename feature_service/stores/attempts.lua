@@ -12,23 +12,22 @@ local HEADER = '<i8i8'
 local HEADER_BYTES = 16
 
 -- KEYS: attempts. ARGV: lifetime_ms, part_bytes, record_bytes, records.
--- Returns: the records that stood there before. One that is there already is not added again.
+-- Returns: the value that stood there before. A record that is there already is not added again.
 local function add(keys, args)
   local key, records = keys[1], args[4]
   local lifetime_ms, part_bytes, record_bytes = tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
   if #records == 0 or #records % record_bytes ~= 0 then error('not whole records') end
   local value = redis.call('GET', key) or ''
-  local before = string.sub(value, HEADER_BYTES + 1)
   local new, is_new = {}, {}
   for at = 1, #records, record_bytes do
     local record = string.sub(records, at, at + record_bytes - 1)
     -- Ids are hashes of 64 bits: nothing but the record looks like it.
-    if not is_new[record] and not string.find(before, record, 1, true) then
+    if not is_new[record] and not string.find(value, record, HEADER_BYTES + 1, true) then
       new[#new + 1] = record
       is_new[record] = true
     end
   end
-  if #new == 0 then return before end
+  if #new == 0 then return value end
 
   local time = redis.call('TIME')
   local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -44,7 +43,7 @@ local function add(keys, args)
   else
     redis.call('APPEND', key, added)
   end
-  return before
+  return value
 end
 
 -- The same, for those who do not ask what was there.

@@ -15,13 +15,15 @@ from feature_service.stores.layout import RECORD_BYTES, attempts_key
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_store import RedisServers
 
-# Far longer than a decision takes to be published and folded, a worker that is killed and a deployment among it.
-LIFETIME_S: Final = 600
+# A decision is folded within a second, and where a worker was killed within half a minute. Where the log is not caught
+# up with for longer, the answer says that its histories are stale.
+LIFETIME_S: Final = 120
 # Of one entity, the newest so many stay however fast they come, and twice as many at most.
-PART_RECORDS: Final = 512
+PART_RECORDS: Final = 256
 
 _ADD: Final = b"fraud_attempt_v1"
 _NOTE: Final = b"fraud_note_attempt_v1"
+_HEADER_BYTES: Final = 16  # of a value
 _CALL: Final = b"*8\r\n$5\r\nFCALL\r\n$%d\r\n%b\r\n$1\r\n1\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n"
 _NUMBERS: Final = (b"%d" % (LIFETIME_S * 1_000), b"%d" % (PART_RECORDS * RECORD_BYTES), b"%d" % RECORD_BYTES)
 _LIMITS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(number), number) for number in _NUMBERS)
@@ -58,7 +60,8 @@ class RedisAttempts:
         histories, complete = values[:count], not any(isinstance(answer, ResponseError) for answer in before)
         if not complete:
             return BurstRead(histories, None, values[count:], complete=False)
-        return BurstRead(*with_attempts(histories, before, runs, keys), values[count:], complete=True)
+        attempts = [value[_HEADER_BYTES:] for value in before]
+        return BurstRead(*with_attempts(histories, attempts, runs, keys), values[count:], complete=True)
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
         """Say of (n,) rows that they were declined, where nobody has said what became of them.

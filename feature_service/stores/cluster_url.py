@@ -51,6 +51,26 @@ class ClusterUrl:
         return f"{self.before}{node}{self.after}"
 
 
+def check_password(url: str) -> None:
+    """Of either kind of URL, before a part of its password can be taken for something that is shown.
+
+    Raises: StoreError where one with /, ? or # in it was not written as URLs have it, or the URL is none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise unreadable_url() from None
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise StoreError("FRAUD_REDIS_URL: /, ?, # and @ in a password are written %2F, %3F, %23 and %40")
+
+
+def unreadable_url() -> StoreError:
+    """In place of the client library's ValueError, whose words may hold a part of the password."""
+    return StoreError(
+        "FRAUD_REDIS_URL is neither redis://user:password@host:port/0 nor redis+cluster://user:password@host,host"
+    )
+
+
 def parse_address(text: str) -> Address:
     """`host:port` or `host`; an IPv6 address stands in brackets if a port follows. Raises: StoreError."""
     parts = urlsplit(f"//{text}")

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.stores.cluster_node import ClusterNode, first_map
-from feature_service.stores.cluster_url import Address, ClusterUrl
+from feature_service.stores.cluster_url import Address, ClusterUrl, check_password, unreadable_url
 from feature_service.stores.redis_pipe import RedisPipe
 from feature_service.stores.slot_map import SlotMap
 
@@ -39,13 +39,20 @@ class RedisMasters:
 
 @asynccontextmanager
 async def redis_masters(url: str, *, timeout_ms: int) -> AsyncIterator[RedisMasters]:
-    """Raises StoreUnavailableError for any outage within the block, a slot that moves meanwhile among them."""
+    """Raises StoreError for a URL that is none.
+
+    Raises StoreUnavailableError for any outage within the block, a slot that moves meanwhile among them.
+    """
     timeout_s = timeout_ms / 1000
+    check_password(url)
     try:
         async with AsyncExitStack() as stack:
 
             def client_of(its_url: str) -> Any:
-                client: Any = Redis.from_url(its_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+                try:
+                    client: Any = Redis.from_url(its_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+                except ValueError:
+                    raise unreadable_url() from None
                 stack.push_async_callback(client.aclose)
                 return client
 

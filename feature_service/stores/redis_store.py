@@ -16,7 +16,7 @@ from feature_service.errors import (
     StoreUnavailableError,
 )
 from feature_service.records import ENTITIES
-from feature_service.stores.cluster_url import ClusterUrl
+from feature_service.stores.cluster_url import ClusterUrl, check_password, unreadable_url
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_answers import accepted, is_passing
@@ -173,12 +173,12 @@ class RedisHistoryStore:
         return len(repairs)
 
     async def register_sources(self, topic: str, sources: Mapping[str, int]) -> None:
-        key = self._sources_key
+        key = self._layout.sources_key
         command = encode_command(b"HSET", key, topic.encode(), " ".join(sources).encode())
         accepted(await self.servers.call([key], [command]))
 
     async def sources(self) -> Sequence[str]:
-        key = self._sources_key
+        key = self._layout.sources_key
         [topics] = accepted(await self.servers.call([key], [encode_command(b"HGETALL", key)]))
         return [source for _, value in _pairs(topics) for source in value.decode().split()]
 
@@ -191,24 +191,19 @@ class RedisHistoryStore:
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return await self.servers.read(keys) if keys else []
 
-    @property
-    def _sources_key(self) -> bytes:
-        return self._layout.prefix + b"sources}"
-
     async def _each_fence(self, command: bytes, *arguments: bytes) -> list[Any]:
         commands = [encode_command(command, key, *arguments) for key in self._fence_keys]
         return accepted(await self.servers.call(self._fence_keys, commands))
 
 
 def _servers(url: str, *, timeout_s: float) -> RedisServers:
+    check_password(url)
     if ClusterUrl.matches(url):
         return RedisCluster(ClusterUrl.parse(url), timeout_s=timeout_s)
     try:
         return RedisMaster(url, timeout_s=timeout_s)
-    except ValueError:  # its words may hold a part of the password
-        raise StoreError(
-            "FRAUD_REDIS_URL is neither redis://user:password@host:port/0 nor redis+cluster://user:password@host,host"
-        ) from None
+    except ValueError:
+        raise unreadable_url() from None
 
 
 def _pairs(flat: Sequence[bytes]) -> list[tuple[bytes, bytes]]:

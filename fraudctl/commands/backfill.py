@@ -124,10 +124,9 @@ def drop_generation(
     """Delete a generation's histories, fences and stored decisions, at a pace that others do not notice."""
     from rich.console import Console
 
-    from feature_service.settings import StoreSettings
+    from feature_service.settings import StoreSettings, make_redis_masters
     from feature_service.stores.generations import drop_generation as drop
     from feature_service.stores.generations import last_confirmed_at_ms
-    from feature_service.stores.redis_masters import redis_masters
     from fraudctl.local import use_local_environment
 
     use_local_environment()
@@ -135,7 +134,7 @@ def drop_generation(
     console = Console()
 
     async def run() -> int:
-        async with redis_masters(settings.redis_url, timeout_ms=settings.redis_timeout_ms) as masters:
+        async with make_redis_masters(settings) as masters:
             if not yes and generation == settings.generation:
                 raise UserError(f"generation {generation} is the one in use (FRAUD_GENERATION); --yes deletes it")
             age_ms = time.time_ns() // 1_000_000 - await last_confirmed_at_ms(masters, generation)

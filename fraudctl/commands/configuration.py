@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-PACKAGES: Final = ("feature_service", "stream_processor", "scorer", "fraudctl.cluster")
+PACKAGES: Final = ("feature_service", "stream_processor", "scorer", "decision_index", "fraudctl.cluster")
 
 _ROOT: Final = Path(__file__).parents[2]
 _BOUNDS: Final = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
@@ -91,11 +91,12 @@ def settings_classes() -> Iterator[tuple[str, type["BaseSettings"]]]:
 def variables(settings: type["BaseSettings"]) -> dict[str, tuple[str, str, str]]:
     """Variable → (default, allowed values, meaning) in Markdown."""
     schema = settings.model_json_schema()
+    fields = settings.model_fields
     prefix = settings.model_config.get("env_prefix", "")
     required = schema.get("required", [])
     return {
         f"{prefix}{name}".upper(): (
-            "**required**" if name in required else _default(field.get("default")),
+            "**required**" if name in required else _default(fields[name].default),
             _allowed(field),
             field["description"],
         )
@@ -118,6 +119,10 @@ def _section(settings: type["BaseSettings"]) -> str:
 
 
 def _default(value: object) -> str:
+    from pydantic import SecretStr
+
+    if isinstance(value, SecretStr):  # what everybody has is none
+        value = value.get_secret_value()
     if value is None or value == "":
         return "none"
     text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -23,16 +23,16 @@ def forget(
 ) -> None:
     """Erase what Redis holds of an entity until now, in every generation, and remember to keep it erased.
 
-    What other entities' histories hold of it are keyed hashes; what Kafka holds goes with the topics' retention.
+    The decision index, which reads the same register, deletes its decisions. What other entities' histories hold of it
+    are keyed hashes; what Kafka holds goes with the topics' retention.
     """
     from aiokafka.errors import KafkaError
     from rich.console import Console
 
     from feature_service.contract_settings import ContractSettings
-    from feature_service.settings import StoreSettings
+    from feature_service.settings import StoreSettings, make_redis_masters
     from feature_service.stores.generations import found_generations
     from feature_service.stores.layout import StoreLayout
-    from feature_service.stores.redis_masters import redis_masters
     from fraudctl.local import use_local_environment
     from stream_processor.erasures import apply, register, registered
     from stream_processor.settings import KafkaSettings, StreamProcessorSettings
@@ -52,7 +52,7 @@ def forget(
         if asked:
             await register(connection, topic, asked)  # first: whatever happens then, --again finishes it
         erasures: Sequence[Erasure] = asked or await registered(connection, topic)
-        async with redis_masters(store.redis_url, timeout_ms=store.redis_timeout_ms) as masters:
+        async with make_redis_masters(store) as masters:
             for generation, layout_id in (await found_generations(masters)).items():
                 shard_count, fingerprint, _ = layout_id.split("-")
                 if fingerprint != id_key.fingerprint:

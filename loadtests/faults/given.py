@@ -10,26 +10,30 @@ from fraud.v1.transaction_pb2 import Transaction
 from numpy.typing import NDArray
 
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.events import Event, EventBatch
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
 from feature_service.records import Kind
-from stream_processor.fold_input import DecodeLabels, DecodeTransactions, FoldInput
+from loadtests.calls_before import decisions_on_declined
+from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions, FoldInput
 from training.simulator import SimulatorSettings, simulate_batches
 
 ALERT_FROM_MINOR: Final = 12_000  # the policy of these runs reviews every payment from here on: see `model`
 _SHUFFLED_WITHIN_MS: Final = 3_600_000
 _COPIES: Final = 0.01  # share of the events that are sent twice
+_DECLINED: Final = 0.03  # as many payments are only asked about
 _EARLY_LABELS: Final = 0.05  # share of the labels that arrive before their transaction
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Of some events. n payments that are accepted, copies among them; m labels that are folded."""
+    """Of some events. n payments that are accepted, copies among them, or were asked about and declined."""
 
     payments: FoldInput  # of all payments, refused ones too
     labels: FoldInput
+    asked: FoldInput
     rows: NDArray[np.void]  # (n,) DECODED
     decisions: frozenset[str]  # transaction ids
     alerts: frozenset[str]  # those that any model must raise
@@ -37,7 +41,7 @@ class Expected:
 
 
 def simulated_arrivals(count: int, *, seed: int = 7) -> list[Event]:
-    """That many events of simulated payments and their labels: out of order within the hour, some twice."""
+    """That many events of simulated payments, labels and declines: out of order within the hour, some twice."""
     random = np.random.default_rng(seed)
     settings = SimulatorSettings(
         seed=seed,
@@ -55,12 +59,14 @@ def simulated_arrivals(count: int, *, seed: int = 7) -> list[Event]:
 
 def _arrivals(batch: EventBatch, random: np.random.Generator) -> list[tuple[float, Event]]:
     payments, labels = batch.transactions.events("transactions"), batch.labels.events("labels")
+    decisions = decisions_on_declined([batch], share=_DECLINED, seed=int(batch.transactions.timestamps_ms[0]))
     times_ms = batch.transactions.timestamps_ms
-    arrival_ms = np.concatenate([times_ms, batch.labels.timestamps_ms]).astype(float)
+    decided_ms = np.array([event.timestamp_ms for event in decisions], dtype=np.int64)
+    arrival_ms = np.concatenate([times_ms, batch.labels.timestamps_ms, decided_ms]).astype(float)
     early = np.flatnonzero(random.random(len(labels)) < _EARLY_LABELS)
     arrival_ms[len(payments) + early] = times_ms[batch.label_rows[early]] - _SHUFFLED_WITHIN_MS
     arrival_ms += random.random(arrival_ms.shape[0]) * _SHUFFLED_WITHIN_MS
-    arrivals = list(zip(arrival_ms.tolist(), payments + labels, strict=True))
+    arrivals = list(zip(arrival_ms.tolist(), payments + labels + decisions, strict=True))
     copies = random.integers(0, len(arrivals), size=round(len(arrivals) * _COPIES))
     return arrivals + [
         (arrivals[index][0] + random.random() * _SHUFFLED_WITHIN_MS, arrivals[index][1]) for index in copies.tolist()
@@ -77,10 +83,14 @@ class Judge:
         )
         self._decode_payments = DecodeTransactions(self._transactions)
         self._decode_labels = DecodeLabels(LabelDecoder(contract, id_key))
+        self._decisions = DecisionDecoder(self._transactions)
+        self._decode_decisions = DecodeDecisions(self._decisions)
 
     def expected(self, events: Sequence[Event]) -> Expected:
         payments = [event for event in events if event.topic == "transactions"]
         labels = [event for event in events if event.topic == "labels"]
+        decisions = [event for event in events if event.topic == "decisions"]
+        decided, decided_ms = [event.value for event in decisions], _timestamps_ms(decisions)
         values, timestamps_ms = [event.value for event in payments], _timestamps_ms(payments)
         rows = self._transactions.decode(values, timestamps_ms).rows
         accepted = rows["rejection"] == 0
@@ -90,7 +100,8 @@ class Judge:
         return Expected(
             payments=self._decode_payments(values, timestamps_ms),
             labels=of_labels,
-            rows=rows[accepted],
+            asked=self._decode_decisions(decided, decided_ms),
+            rows=np.concatenate([rows[accepted], self._decisions.decode(decided, decided_ms).rows]),
             decisions=_ids(values, scored),
             alerts=_ids(values, alerting),
             refused=int((~accepted).sum() + np.count_nonzero(of_labels.rejections)),

@@ -43,7 +43,7 @@ class RecoveryWatch:
             await self._watching
 
     async def _watch(self) -> None:
-        names = [self._world.topics.transactions, self._world.topics.labels]
+        names = [self._world.topics.transactions, self._world.topics.labels, self._world.topics.decisions]
         ids: Mapping[str, str] = {}
         while True:
             await asyncio.sleep(_EVERY_S)

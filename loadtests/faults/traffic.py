@@ -87,7 +87,10 @@ class Traffic:
     async def _flow(self) -> None:
         flowing = asyncio.current_task()
         publisher = EventPublisher(
-            self._connection, transactions_topic=self._topics.transactions, labels_topic=self._topics.labels
+            self._connection,
+            transactions_topic=self._topics.transactions,
+            labels_topic=self._topics.labels,
+            decisions_topic=self._topics.decisions,
         )
         async with publisher:
             begun_s, first = time.monotonic(), self._next

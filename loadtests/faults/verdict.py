@@ -83,7 +83,7 @@ async def _missing(world: World, topic: str, ids: frozenset[str], patience_s: fl
 
 async def _wait_until_folded(world: World, store: RedisHistoryStore) -> None:
     async with kafka_client(world.connection) as client:
-        ids = await topic_ids(client, [world.topics.transactions, world.topics.labels])
+        ids = await topic_ids(client, [world.topics.transactions, world.topics.labels, world.topics.decisions])
     ends = by_source(ids, world.traffic.ends)
     await wait_until_folded(store, ends, timeout_s=_FOLD_TIMEOUT_S)
 
@@ -115,7 +115,7 @@ async def _compare_records(store: RedisHistoryStore, expected: Expected, verdict
 def _records_of(expected: Expected, entity: int) -> tuple[NDArray[np.uint64], NDArray[np.void]]:
     """Owners (r,), sorted, and the record (r,) of each, as bytes."""
     owners, records = [], []
-    for part in (expected.payments, expected.labels):
+    for part in (expected.payments, expected.labels, expected.asked):
         present = part.entity_hashes[:, entity] != 0
         owners.append(part.entity_hashes[present, entity])
         records.append(part.records[present, entity].reshape(-1, RECORD_WORDS))
@@ -181,7 +181,9 @@ def _entities_at_the_end(expected: Expected) -> NDArray[np.void]:
     reads = []
     for entity in range(len(ENTITIES)):
         hashes = np.unique(
-            np.concatenate([expected.payments.entity_hashes[:, entity], expected.labels.entity_hashes[:, entity]])
+            np.concatenate(
+                [part.entity_hashes[:, entity] for part in (expected.payments, expected.labels, expected.asked)]
+            )
         )
         of_entity = np.zeros(np.count_nonzero(hashes), dtype=DECODED)
         of_entity["entity_hash"][:, entity] = hashes[hashes != 0]

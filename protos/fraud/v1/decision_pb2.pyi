@@ -105,7 +105,7 @@ class _OriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Origin.ValueTy
     DESCRIPTOR: _descriptor.EnumDescriptor
     ORIGIN_UNSPECIFIED: _Origin.ValueType  # 0
     ORIGIN_CALL: _Origin.ValueType  # 1
-    """Score, before the payment is authorised"""
+    """Score, before the payment is authorised: histories are folded from these decisions too"""
     ORIGIN_STREAM: _Origin.ValueType  # 2
     """ScoreBatch, for an event of the transactions topic"""
 
@@ -114,7 +114,7 @@ class Origin(_Origin, metaclass=_OriginEnumTypeWrapper):
 
 ORIGIN_UNSPECIFIED: Origin.ValueType  # 0
 ORIGIN_CALL: Origin.ValueType  # 1
-"""Score, before the payment is authorised"""
+"""Score, before the payment is authorised: histories are folded from these decisions too"""
 ORIGIN_STREAM: Origin.ValueType  # 2
 """ScoreBatch, for an event of the transactions topic"""
 Global___Origin: _TypeAlias = Origin  # noqa: Y015

@@ -182,3 +182,12 @@ def test_the_catalogue_describes_every_feature_of_every_view(channel: grpc.Chann
     by_name = {feature.name: feature for feature in views["handbook"].features}
     assert by_name["customer_count_1d"].entity == "customer"
     assert by_name["amount"].entity == ""
+
+
+@pytest.mark.parametrize("name", ["a" * 70_000, "\U0001f4b3" * 10_000])
+def test_what_is_asked_for_does_not_come_back_whole(channel: grpc.Channel, name: str) -> None:
+    with pytest.raises(grpc.RpcError) as refused:
+        get_features(channel, GetFeaturesRequest(view=name, keys=[EntityKey(entity="customer", id="c1")]))
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (refused.value.details() or "").startswith("unknown")

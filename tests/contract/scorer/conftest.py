@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from feature_service.settings import StoreSettings, make_redis_store
 from fraudctl.cluster.ports import free_port
@@ -90,6 +91,18 @@ def scorer(
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def forget_attempts(folded_redis: str) -> Iterator[Callable[[], None]]:
+    """Makes the scorer see no other calls, as if they had been long ago and in no log."""
+    with redis.Redis.from_url(folded_redis) as client:
+
+        def forget() -> None:
+            for key in client.scan_iter("g*:{*}:a[ckmtdi]:*", count=100_000):
+                client.unlink(key)
+
+        yield forget
 
 
 @pytest.fixture

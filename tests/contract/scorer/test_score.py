@@ -19,7 +19,10 @@ from tests.scorer_server import Caller, published
 ALERT_ACTIONS = (ACTION_REVIEW, ACTION_DECLINE)
 
 
-def test_answers_have_the_bits_of_offline_features_and_model(served: Served, caller: Caller) -> None:
+def test_answers_have_the_bits_of_offline_features_and_model(
+    served: Served, caller: Caller, forget_attempts: Callable[[], None]
+) -> None:
+    forget_attempts()
     chosen = served.world.last_authorisations(60)
     names = served.bundle.manifest.feature_names
     offline = served.world.features(names, chosen)

@@ -14,6 +14,7 @@ from fraud.v1.transaction_pb2 import Transaction
 
 from feature_service.events import Event, EventBatch, in_time_order
 from feature_service.settings import StoreSettings, make_redis_store
+from loadtests.calls_before import decisions_on_declined, decisions_on_sent
 from loadtests.definition_skew import Skew, compare_rows
 from loadtests.replay_parity import ParityRun, make_sides
 from loadtests.workers import running_workers
@@ -30,7 +31,15 @@ COMMAND = (sys.executable, "-c", "from fraudctl.main import main; main()")
 
 SIMULATED = SimulatorSettings(seed=5, days=5, customers=300, terminals=150, label_delay_median_days=1.0)
 BATCHES = list(simulate_batches(SIMULATED))
-EVENTS = list(in_time_order([(batch.events(), 0) for batch in BATCHES]))
+DECISIONS = [
+    event
+    for event in (
+        *decisions_on_sent(BATCHES, share=0.05, seed=5),
+        *decisions_on_declined(BATCHES, share=0.05, seed=6),
+    )
+    if event.timestamp_ms < SIMULATED.day_start_ms(SIMULATED.days)
+]
+EVENTS = list(in_time_order([*((batch.events(), 0) for batch in BATCHES), (DECISIONS, 0)]))
 
 
 def days(first: int, last: int) -> list[Event]:
@@ -124,11 +133,19 @@ class OperatedWorld:
         async with dead_letter_consumer(self.connection, self.dead_letters) as consumer:
             return sum([1 async for _ in read_dead_letters(consumer)])
 
-    async def skew(self, generation: int, batches: Sequence[EventBatch] = BATCHES, *, from_ms: int = 0) -> Skew:
+    async def skew(
+        self,
+        generation: int,
+        batches: Sequence[EventBatch] = BATCHES,
+        decisions: Sequence[Event] = DECISIONS,
+        *,
+        from_ms: int = 0,
+    ) -> Skew:
         """Of every authorisation from a time on, as of its own time."""
         skew = Skew()
-        sides = make_sides(self.run, batches, generation=generation)
-        rows = sides.events.rows[sides.events.rows["event_time_ms"] >= from_ms]
+        sides = make_sides(self.run, batches, decisions, generation=generation)
+        rows = sides.events.in_histories
+        rows = rows[rows["event_time_ms"] >= from_ms]
         settings = StoreSettings(redis_url=self.run.redis_url, generation=generation)
         contract = self.run.contract
         async with make_redis_store(settings, contract, contract.read_id_key()) as store:

@@ -104,7 +104,7 @@ async def test_a_file_gives_the_features_that_offline_computes_from_it(world: Op
     code, output = await world.command("backfill", "--input", str(file), "--mapping", str(mapping), *delay)
     assert code == 0, output
     batches = list(read_batches(file, load_mapping(mapping), label_delay_ms=2 * DAY_MS))
-    skew = await world.skew(2, batches, from_ms=settings.day_start_ms(settings.days - 6))
+    skew = await world.skew(2, batches, decisions=(), from_ms=settings.day_start_ms(settings.days - 6))
     assert skew.rows > 500
     assert skew.mismatched_values == 0, "\n".join(skew.examples)
 

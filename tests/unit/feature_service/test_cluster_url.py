@@ -3,7 +3,7 @@
 import pytest
 
 from feature_service.errors import StoreError
-from feature_service.stores.cluster_url import Address, ClusterUrl, parse_address
+from feature_service.stores.cluster_url import Address, ClusterUrl, check_password, parse_address
 
 
 def test_nodes_take_credentials_tls_and_options_from_the_clusters_url() -> None:
@@ -54,3 +54,18 @@ def test_what_is_wrong_with_a_url_is_told_without_its_password(rest: str, messag
 def test_an_address_is_written_as_it_is_read() -> None:
     for text in ("host:1", "[::1]:1"):
         assert str(parse_address(text)) == text
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss", "redis+cluster", "rediss+cluster"])
+@pytest.mark.parametrize("password", ["se/cret", "1234/secret", "se?cret", "se#cret", "[secret"])
+def test_a_password_that_is_not_written_as_urls_have_it_is_not_shown(scheme: str, password: str) -> None:
+    with pytest.raises(StoreError, match="FRAUD_REDIS_URL") as raised:
+        check_password(f"{scheme}://user:{password}@host:6379/0")
+
+    assert "cret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("rest", ["host", "user:se%2Fcret@host:1/0", ":secret@a,b:2", "u:p@h/0?ssl_ca_certs=/ca.pem"])
+def test_other_urls_pass(rest: str) -> None:
+    check_password(f"redis://{rest}")

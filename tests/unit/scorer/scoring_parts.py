@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -43,7 +43,7 @@ from telemetry.spans import SpanEmitter
 LAYOUT = StoreLayout(shard_count=4, key_fingerprint="0a1b2c3d")
 SHARES = StageShares(features=0.5, explanation=0.8, idempotency=0.9)
 NOW_MS = 1_700_000_000_000
-PLENTY_MS = 10_000.0
+PLENTY_MS = 120_000.0  # code may have to be compiled first
 # The small model takes large amounts for frauds, and its policy lets small ones pass.
 GENUINE_MINOR = 0
 FRAUD_MINOR = 100_000
@@ -138,7 +138,14 @@ class Outbox:
 class Parts:
     """Everything is switched by its parts' fields."""
 
-    def __init__(self, bundle: Path, *, freshness_limit_ms: int = 60_000) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        freshness_limit_ms: int = 60_000,
+        explaining_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """`explaining_ns`: the clock by which explanations take their time."""
         self.current = CurrentServing(serve(load_bundle(bundle)))
         self.models = self.current.serving.models
         self.store = MemoryHistoryStore(LAYOUT)
@@ -165,7 +172,7 @@ class Parts:
                 Random(1),
             )
 
-        self.explaining = Explaining(limit=3)
+        self.explaining = Explaining(limit=3, monotonic_ns=explaining_ns)
         parts = (
             self.decisions,
             self.outbox,
@@ -204,4 +211,4 @@ def payments_of(*ids: str, amount_minor: int = GENUINE_MINOR) -> Payments:
     rows["amount_minor"] = amount_minor
     rows["kind"] = Kind.AUTHORISATION
     messages = [Transaction(transaction_id=each, amount_minor=amount_minor).SerializeToString() for each in ids]
-    return Payments(rows, messages, list(ids), [None] * len(ids))
+    return Payments(rows, messages, list(ids), [None] * len(ids), [""] * len(ids))

@@ -84,4 +84,4 @@ async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
 async def test_no_payments_need_nothing(parts: Parts) -> None:
     nobody = payments_of("a")
 
-    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [])) == []
+    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [], [])) == []

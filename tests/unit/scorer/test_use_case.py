@@ -1,6 +1,7 @@
 """One payment: what is skipped when time or a part is missing, and that it is decided once."""
 
 import asyncio
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 
 from feature_service.stores.fold_batch import plan_fold
 from scorer.errors import ModelError
-from scorer.explaining import Explaining
 from scorer.reasons import Reason
 from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
@@ -230,14 +230,14 @@ async def test_only_alerts_are_explained(parts: Parts) -> None:
     assert 1 <= len(fraud.reasons) <= 3
 
 
-async def test_late_reasons_are_named_and_published_after_the_answer(
-    parts: Parts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Explaining, "expected_ms", lambda _self, count: count * 2 * PLENTY_MS)
-
-    decision, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
+async def test_reasons_that_take_too_long_are_named_and_published_after_the_answer(bundle_path: Path) -> None:
+    parts = Parts(bundle_path, explaining_ns=itertools.count(step=2 * int(PLENTY_MS) * 1_000_000).__next__)
+    first, _ = await parts.score(payments_of("a", amount_minor=FRAUD_MINOR))
+    parts.outbox.published.clear()
+    decision, _ = await parts.score(payments_of("b", amount_minor=FRAUD_MINOR))
     await parts.one.close()
 
+    assert first.reasons  # when nobody knew yet
     assert not decision.reasons
     assert list(decision.skipped_stages) == ["explanation"]
     [published] = parts.outbox.decisions
@@ -260,7 +260,7 @@ class Mute:
     def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ModelError("mute")
 
-    def reasons(self, vector: NDArray[np.float64], *, limit: int) -> tuple[Reason, ...]:
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
         raise ModelError("mute")
 
 

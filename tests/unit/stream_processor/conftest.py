@@ -9,9 +9,12 @@ import grpc
 import pytest
 from fraud.v1.scoring_pb2 import ScoreBatchRequest, ScoreBatchResponse
 
+from feature_service.client_identity import ClientIdentity
+from feature_service.client_settings import ClientSettings
 from feature_service.contract_settings import ContractSettings
 from feature_service.identity import IdKey
 
+NOBODY = ClientIdentity(ClientSettings(), "")
 ID_KEY = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
 
 Answer = Callable[[ScoreBatchRequest], ScoreBatchResponse]

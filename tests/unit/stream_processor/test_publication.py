@@ -26,7 +26,7 @@ from telemetry.metrics import configure_metrics
 from telemetry.spans import SpanEmitter
 from telemetry.trace_context import TraceContext
 from tests.people import Person
-from tests.unit.stream_processor.conftest import KeepingProducer, ScriptedScorer
+from tests.unit.stream_processor.conftest import NOBODY, KeepingProducer, ScriptedScorer
 from tests.unit.stream_processor.records import FetchedRecord, batch_of
 
 T = 1_700_000_000_000
@@ -123,7 +123,7 @@ async def test_dead_letters_are_acknowledged_before_anything_is_scored(
 
     scorer.answer = answer
     records = payments([None] * 4)
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         await Bench(contract, producer, scoring).publisher.publish(folded(records, to_score=[1, 3], refused=[0, 2]))
     assert [DeadLetter.FromString(sent.value).offset for sent in producer.sent] == [100, 102]
     assert acknowledged_when_asked == [2]
@@ -135,7 +135,7 @@ async def test_contact_with_the_scorer_is_told_by_partition(
     contract: ContractSettings, producer: KeepingProducer, scorer: ScriptedScorer
 ) -> None:
     answers(scorer, [Action.ACTION_APPROVE])
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         bench = Bench(contract, producer, scoring)
         await bench.publisher.publish(folded(payments([None]), to_score=[0]))
     assert bench.contacts == [("transactions", 3)]
@@ -151,7 +151,7 @@ async def test_without_a_scorer_nothing_is_scored(contract: ContractSettings, pr
 async def test_a_batch_with_nothing_to_score_asks_nobody(
     contract: ContractSettings, producer: KeepingProducer, scorer: ScriptedScorer
 ) -> None:
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         await Bench(contract, producer, scoring).publisher.publish(folded(payments([None])))
     assert not scorer.requests
 
@@ -162,7 +162,7 @@ async def test_the_batchs_span_links_what_is_kept_and_scores_are_told_of_it(
     plain, sampled, alerted = context(), context(sampled=True), context()
     actions = (Action.ACTION_APPROVE, Action.ACTION_CHALLENGE, Action.ACTION_REVIEW, Action.ACTION_DECLINE)
     answers(scorer, actions)
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         bench = Bench(contract, producer, scoring)
         await bench.publisher.publish(folded(payments([plain, sampled, alerted, None]), to_score=[0, 1, 2, 3]))
     span = bench.spans()["process transactions"]
@@ -193,7 +193,7 @@ async def test_a_batch_of_which_nothing_is_kept_has_no_span(
     contract: ContractSettings, producer: KeepingProducer, scorer: ScriptedScorer
 ) -> None:
     answers(scorer, [Action.ACTION_APPROVE])
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         bench = Bench(contract, producer, scoring)
         await bench.publisher.publish(folded(payments([context()]), to_score=[0]))
     assert not bench.spans()
@@ -212,7 +212,7 @@ async def test_an_alert_is_logged_with_its_trace_its_model_and_where_its_record_
     event = context()
     records = payments([None, event])
     answers(scorer, [Action.ACTION_APPROVE, Action.ACTION_DECLINE], replayed=replayed)
-    async with ScoringClient(scorer.address, batch_size=10) as scoring:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=10) as scoring:
         with capture_logs() as logs:
             await Bench(contract, producer, scoring).publisher.publish(folded(records, to_score=[0, 1]))
     request = ScoreBatchRequest.FromString(scorer.requests[0])

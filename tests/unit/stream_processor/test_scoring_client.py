@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from stream_processor.scoring_client import ScoringClient
 from tests.people import Person
-from tests.unit.stream_processor.conftest import ScriptedScorer
+from tests.unit.stream_processor.conftest import NOBODY, ScriptedScorer
 
 T = 1_700_000_000_000
 BATCH_TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
@@ -34,7 +34,7 @@ def no_one() -> None:
 @pytest.fixture
 async def client(scorer: ScriptedScorer) -> AsyncIterator[ScoringClient]:
     scorer.answer = echo
-    async with ScoringClient(scorer.address, batch_size=2) as client:
+    async with ScoringClient(scorer.address, NOBODY, batch_size=2) as client:
         yield client
 
 
@@ -114,7 +114,7 @@ async def test_a_call_that_is_refused_is_not_tried_again(client: ScoringClient, 
 
 async def test_a_scorer_that_is_not_there_yet_is_waited_for() -> None:
     late = ScriptedScorer(echo)  # its port is bound, and nobody serves it
-    async with ScoringClient(late.address, batch_size=2) as client:
+    async with ScoringClient(late.address, NOBODY, batch_size=2) as client:
         asking = asyncio.create_task(
             client.score([Person().pays(T).SerializeToString()], [b""], BATCH_TRACE, on_contact=no_one)
         )

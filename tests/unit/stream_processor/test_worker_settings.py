@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from feature_service.client_settings import ClientSettings
 from feature_service.contract_settings import ContractSettings
 from feature_service.money import RateTableError
 from feature_service.settings import StoreSettings
@@ -91,4 +92,4 @@ def test_what_decodes_is_made_before_the_worker_joins_its_group(tmp_path: Path) 
     rates.write_text("currency,from_date,rate\nEUR,1999-01-01,1\nUSD,2020-01-01,1000000\n")
     kafka, contract = KafkaSettings(), ContractSettings(id_hash_key_file=key, rates_file=rates)
     with pytest.raises(RateTableError, match="a rate is so large"):
-        Worker(StreamProcessorSettings(), kafka, StoreSettings(), contract)
+        Worker(StreamProcessorSettings(), ClientSettings(), kafka, StoreSettings(), contract)

@@ -1,6 +1,7 @@
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.util.re import parse_env_headers
 
 from telemetry.environment import exporter_classes, service_resource
 from telemetry.errors import ConfigurationError
@@ -58,3 +59,22 @@ def test_the_operator_may_name_it_otherwise(monkeypatch: pytest.MonkeyPatch, var
     monkeypatch.setenv(variable, value)
 
     assert service_resource("scorer").attributes["service.name"] == "scorer-eu"
+
+
+@pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+@pytest.mark.parametrize(
+    "headers", ["authorization SECRET", "a=b,SECRET", "a=SECRET;b", '"SECRET"', "authorization=SECRET\u00fc"]
+)
+def test_headers_that_are_none_are_refused_and_not_shown(variable: str, headers: str) -> None:
+    with pytest.raises(ConfigurationError, match=variable) as refused:
+        exporter_classes("traces", {"OTEL_TRACES_EXPORTER": "otlp", variable: headers})
+
+    assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("headers", ["", "a=b", "a=b, c = d ,", "authorization=Bearer%20x", "authorization=Bearer x=="])
+def test_headers_that_the_exporter_takes_are_let_through(headers: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert exporter_classes("traces", {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": headers})
+
+    parse_env_headers(headers, liberal=True)
+    assert not caplog.records

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fraud.v1.decision_pb2 import ACTION_DECLINE, ORIGIN_CALL, Decision
 from fraud.v1.label_pb2 import LABEL_SOURCE_ANALYST, LABEL_SOURCE_CHARGEBACK, Label
 from fraud.v1.transaction_pb2 import (
     OUTCOME_APPROVED,
@@ -15,6 +16,7 @@ from pyarrow import parquet
 from feature_service.catalogue import feature_set_version
 from feature_service.catalogue.definitions import DAY_MS
 from feature_service.contract_settings import ContractSettings
+from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.events import EventBatch, Messages
 from feature_service.identity import IdKey
@@ -103,6 +105,21 @@ def test_authorisations_have_a_row_and_the_rest_is_history(tmp_path: Path) -> No
     assert (summary.rows, summary.frauds) == (3, 0)
     metadata = parquet.read_schema(tmp_path / "out.parquet").metadata
     assert metadata[b"feature_set_version"].decode() == summary.feature_set_version == feature_set_version(PLAN.names)
+
+
+def test_payments_that_calls_asked_about_are_history_and_have_no_row(tmp_path: Path) -> None:
+    decoder = TransactionDecoder(SETTINGS, RateTable.load(SETTINGS.rates_file, "EUR"), KEY)
+    decisions = [
+        Decision(origin=ORIGIN_CALL, action=ACTION_DECLINE, transaction=payment(number)).SerializeToString()
+        for number in (1, 2)  # the first comes as a transaction too
+    ]
+    asked = DecisionDecoder(decoder).decode(decisions, [NOW_MS + 10] * 2).rows
+    batches = [batch_of([payment(1, outcome=OUTCOME_APPROVED), payment(3)])]
+
+    table, _ = written(decode_events(batches, decoder, LabelDecoder(SETTINGS, KEY), asked=asked), tmp_path)
+
+    assert table["transaction_id"] == ["t-1", "t-3"]
+    assert table["card_count_1d"] == [1.0, 3.0]
 
 
 def test_the_outcome_is_the_last_label_there_is_and_features_know_only_earlier_ones(tmp_path: Path) -> None:

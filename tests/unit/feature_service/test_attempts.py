@@ -1,0 +1,92 @@
+"""What payments see of the attempts before them, against the plain rule: all that stands before their own."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_service.attempts import attempts_of, with_attempts
+from feature_service.online import KeySet, OnlineFeatures
+from feature_service.plan import make_plan
+from feature_service.records import ENTITIES, ENTITY_INDEX
+from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from tests.oracle.payments import Payment, decoded, packed
+
+FEATURES = OnlineFeatures(
+    make_plan(("card_count_1d", "merchant_count_1d")), StoreLayout(4, "0a1b2c3d"), minor_per_major=100, slack_ms=10**12
+)
+PAYMENTS = st.builds(
+    lambda number, card, merchant: Payment(
+        transaction=number,
+        time_ms=1_700_000_000_000,
+        amount_minor=100,
+        entities={"customer": 3} | ({"card": card} if card else {}) | ({"merchant": merchant} if merchant else {}),
+    ),
+    st.integers(1, 6),
+    st.integers(0, 2),
+    st.integers(0, 2),
+)
+
+
+def record(payment: Payment, entity: str) -> bytes:
+    found: bytes = packed(decoded([payment]))[0, ENTITY_INDEX[entity]].tobytes()
+    return found
+
+
+def named(key: bytes, payment: Payment) -> str | None:
+    """The entity of the payment that the key is of."""
+    keys = FEATURES.keys(decoded([payment]))
+    if key not in keys.keys:
+        return None
+    return ENTITIES[keys.places[0].tolist().index(keys.keys.index(key))]
+
+
+@settings(derandomize=True, deadline=None, max_examples=200)
+@given(
+    stored=st.lists(PAYMENTS, max_size=4), earlier=st.lists(PAYMENTS, max_size=4), asked=st.lists(PAYMENTS, max_size=6)
+)
+def test_each_sees_what_is_stored_and_every_attempt_before_its_own(
+    stored: list[Payment], earlier: list[Payment], asked: list[Payment]
+) -> None:
+    rows = decoded(asked)
+    keys = FEATURES.keys(rows)
+
+    def of_key(key: bytes, payments: list[Payment]) -> list[bytes]:
+        return [record(each, entity) for each in payments if (entity := named(key, each)) is not None]
+
+    histories = [HEADER + b"".join(records) if (records := of_key(key, stored)) else None for key in keys.keys]
+    before = [b"".join(dict.fromkeys(of_key(key, earlier))) for key in keys.keys]
+
+    values, unseen = with_attempts(histories, before, attempts_of(rows, keys), keys)
+
+    for index, payment in enumerate(asked):
+        for place in keys.places[index][keys.places[index] >= 0].tolist():
+            key = keys.keys[place]
+            entity = named(key, payment)
+            assert entity is not None
+            attempts = list(dict.fromkeys(of_key(key, [*earlier, *asked])))
+            expected = of_key(key, stored) + attempts[: attempts.index(record(payment, entity))]
+            value = (values[place] or HEADER)[HEADER_BYTES:]
+            hidden = 0 if unseen is None else int(unseen[index, ENTITY_INDEX[entity]])
+            assert value[: len(value) - hidden * RECORD_BYTES] == b"".join(expected)
+
+
+def test_a_payment_alone_sees_all_that_is_given() -> None:
+    rows = decoded([Payment(transaction=1, time_ms=1, entities={"card": 7})])
+    keys = FEATURES.keys(rows)
+    assert with_attempts([HEADER], [b"x" * RECORD_BYTES], attempts_of(rows, keys), keys) == (
+        [HEADER + b"x" * RECORD_BYTES],
+        None,
+    )
+    assert with_attempts([None], [b""], attempts_of(rows, keys), keys) == ([None], None)
+
+
+def test_a_key_that_no_payment_is_left_of_has_no_attempts() -> None:
+    rows = decoded([Payment(transaction=number, time_ms=1, entities={"card": number}) for number in (7, 8)])
+    keys = FEATURES.keys(rows)
+    of_one = KeySet(keys.keys, keys.places[1:])
+    runs = attempts_of(rows[1:], of_one)
+    assert [len(run) for run in runs] == [0, 1]
+    values, unseen = with_attempts([HEADER, HEADER], [b"", b""], runs, of_one)
+    assert values == [HEADER, HEADER]
+    assert unseen is None
+    assert np.array_equal(of_one.places[:, ENTITY_INDEX["card"]], [1])
