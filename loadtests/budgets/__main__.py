@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -22,7 +23,7 @@ from loadtests.budgets.catalogue import FAULTS
 from loadtests.budgets.fault import Fault
 from loadtests.budgets.outcome import Outcome
 from loadtests.budgets.report import as_json, make_table
-from loadtests.budgets.rig import rig_on_cluster, rig_on_one_redis
+from loadtests.budgets.rig import Rig, rig_on_cluster, rig_on_one_redis
 from loadtests.budgets.run import inject
 from loadtests.context import Context
 from loadtests.figures import BenchError
@@ -80,28 +81,29 @@ def _inject_all(
 ) -> Iterator[Outcome]:
     """Those of one rig after another. A fault that fails ends its rig's, since the rig may be broken then."""
     given = scoring_input(context)
-    for kind, some in groupby(sorted(faults, key=lambda fault: fault.redis, reverse=True), lambda fault: fault.redis):
-        fault: Fault | None = None
+    for kind, group in groupby(faults, lambda fault: fault.redis):
+        waiting = deque(group)
         try:
             with _RIGS[kind](context, given) as rig:
-                for fault in some:
-                    for deadline_ms in (None, _CALLERS_DEADLINE_MS):
-                        context.say(f"{fault.name}, deadline {deadline_ms or 'of the scorer'}")
-                        yield inject(
-                            fault,
-                            rig,
-                            deadline_ms=deadline_ms,
-                            rate_per_s=_RATE_PER_S,
-                            seconds=seconds,
-                            prefix=f"{fault.name}-{deadline_ms}-".replace(" ", "-"),
-                        )
+                while waiting:
+                    yield from _inject(waiting[0], rig, seconds)
+                    waiting.popleft()
         except (BenchError, ClusterError, TimeoutError) as error:
-            failures[kind if fault is None else fault.name] = f"{type(error).__name__}: {error}"
+            failures[waiting.popleft().name] = f"{type(error).__name__}: {error}"
+            failures.update({fault.name: "not injected, after one that failed" for fault in waiting})
+
+
+def _inject(fault: Fault, rig: Rig, seconds: float) -> Iterator[Outcome]:
+    for deadline_ms in (None, _CALLERS_DEADLINE_MS):
+        rig.context.say(f"{fault.name}, deadline {deadline_ms or 'of the scorer'}")
+        prefix = f"{fault.name}-{deadline_ms}-".replace(" ", "-")
+        yield inject(fault, rig, deadline_ms=deadline_ms, rate_per_s=_RATE_PER_S, seconds=seconds, prefix=prefix)
 
 
 def _say(outcome: Outcome, console: Console) -> None:
     words = f"[red]broken: {'; '.join(outcome.broken)}[/]" if outcome.broken else "kept"
-    console.print(f"{outcome.fault}, {outcome.deadline_ms:g} ms: {words}", highlight=False)
+    figure = f"p99.9 {outcome.server.p999_ms:.3g} of {outcome.deadline_ms:g} ms"
+    console.print(f"{outcome.fault}: {figure}, {words}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""All faults, in the order in which they are injected."""
+"""All faults, in the order in which they are injected: those of one kind of Redis together."""
 
 import math
 import shutil
@@ -122,8 +122,8 @@ FAULTS: Final = (
     slow_by(100, full_from_ms=math.inf),
     REDIS_KILLED,
     Fault(name="Redis silent (SIGSTOP)", inject=_silent, full_from_ms=math.inf),
-    _without_shards(1),
-    _without_shards(2),
     Fault(name="a new process's model fails to load", inject=_model_refused),
     KAFKA_KILLED,
+    _without_shards(1),
+    _without_shards(2),
 )
