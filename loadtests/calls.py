@@ -74,9 +74,7 @@ def method_over(address: str, method: str, *, connections: int) -> Iterator[Any]
     """Likewise, over as many connections in turn: each goes to one of the processes that share a port."""
     options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
     with ExitStack() as stack:
-        channels = [
-            stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(connections)
-        ]  # fmt: skip
+        channels = [stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(connections)]
         yield _InTurn([channel.unary_unary(method) for channel in channels])
 
 

@@ -13,6 +13,7 @@ from loadtests.bench_scorer.targets import Target, Targets
 from loadtests.calls import Calls, Request, call_in_flight, call_on_schedule
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
+from loadtests.figures import BenchError
 from loadtests.latency import Latencies, Schedule, percentile
 from loadtests.score_requests import BATCH, score_batch_requests, score_requests
 from loadtests.scoring import ScoringInput
@@ -37,13 +38,12 @@ def measure_loads(context: Context, given: ScoringInput, targets: Targets) -> It
     """Each load on its targets in turns, several times, so that all meet the same disturbances."""
     seconds, rounds = (2.0, 1) if context.quick else (10.0, 3)
     scorers = (targets.untraced, targets.traced)
+    beside_echo = {each: each.score for each in (targets.echo, *scorers)}
     for rate_per_s in _RATES_PER_S:
         load = _at_rate(given, Schedule.lasting(seconds, rate_per_s=rate_per_s))
-        yield from _in_turns(context, load, {each: each.score for each in (targets.echo, *scorers)}, rounds)
+        yield from _in_turns(context, load, beside_echo, rounds)
     load = _saturated(given, seconds)
-    yield from _in_turns(
-        context, load, {each: each.score for each in (targets.echo, *scorers, targets.sharing)}, rounds
-    )  # fmt: skip
+    yield from _in_turns(context, load, {**beside_echo, targets.sharing: targets.sharing.score}, rounds)
     for in_flight in _BATCHES_IN_FLIGHT:
         load = _batches(given, seconds, in_flight)
         yield from _in_turns(context, load, {each: targets.batches[each.name] for each in scorers}, rounds)
@@ -84,6 +84,8 @@ def _in_turns(context: Context, load: _Load, methods: dict[Target, Any], rounds:
             requests = load.requests(f"{load.name}-{target.name}-{number}-".replace(" ", "-"))
             cpu = CpuTimes(target.pids)
             calls = load.call(method, requests)
+            if not calls.responses:
+                raise BenchError(f"{load.name}, {target.name}: no call was answered, but {dict(calls.refusals)}")
             cpu_us[target].append(cpu.us_for_each(load.scores * len(calls.responses)))
             found[target].append(replace(calls, responses=()))  # they are many
     for target, rounds_of in found.items():

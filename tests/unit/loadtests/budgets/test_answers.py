@@ -14,9 +14,7 @@ STAGES = StageLatency(decode_us=10, features_us=20, model_us=5, explanation_us=0
 
 
 def a_decision(tier: Tier.ValueType = TIER_FULL, *, skipped: tuple[str, ...] = (), model: str = "m") -> Decision:
-    return Decision(
-        transaction_id="t-1", tier=tier, skipped_stages=skipped, model_version=model, latency=STAGES
-    )  # fmt: skip
+    return Decision(transaction_id="t-1", tier=tier, skipped_stages=skipped, model_version=model, latency=STAGES)
 
 
 def test_what_an_answer_says_is_read() -> None:
