@@ -1,15 +1,17 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench faults fuzz parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak faults fuzz parity-full \
+	oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
-PACKAGES := feature_service stream_processor scorer training telemetry fraudctl loadtests
+PACKAGES := decision_index feature_service stream_processor scorer training telemetry fraudctl loadtests
 TYPED := $(PACKAGES) tests protos/*.py
 
-# Programs that must be on PATH, and the Debian packages they come in.
-PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven
+# Programs that must be on PATH or where they are said to be, and the Debian packages they come in.
+PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven \
+	/usr/lib/postgresql/*/bin/postgres:postgresql
 
 help:  ## List the targets.
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,7 +32,7 @@ setup: .venv/.installed .local/.fetched  ## Everything that the other targets ne
 
 system:
 	@missing=""; \
-	for pair in $(PROGRAMS); do command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair#*:}"; done; \
+	for pair in $(PROGRAMS); do command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 		echo "Missing on this machine; install with: sudo apt-get install -y$$missing" >&2; exit 1; \
@@ -74,7 +76,16 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
 
-fuzz: setup  ## Send 150,000 odd, spoilt and hostile requests to the servers, and look at what that does to them.
+budgets: setup  ## Inject faults around a scorer at 500 calls a second: is every call answered in time; about 12 minutes.
+	$(BIN)/python -m loadtests.budgets
+
+bench-scorer: setup  ## Measure a scorer: latency, throughput, processor time, cost, overload; about 10 minutes.
+	$(BIN)/python -m loadtests.bench_scorer
+
+soak: setup  ## A scorer at 500 calls a second for 10 minutes: nothing refused, no memory or file kept.
+	$(BIN)/python -m loadtests.soak
+
+fuzz: setup  ## Send 137,500 odd and spoilt requests to the servers, open 6,250 hostile connections, and look at them afterwards.
 	FRAUD_FUZZ_CALLS=125000 $(BIN)/pytest -q -s tests/contract/scorer/test_fuzz.py tests/contract/feature_service/test_fuzz.py
 
 parity-full: setup  ## Replay INPUT=file.parquet and count feature values that differ between online and offline.

@@ -4,13 +4,16 @@ import sys
 
 import typer
 
+from decision_index.errors import DecisionIndexError
 from feature_service.errors import FeatureError
 from fraudctl.commands import (
     backfill,
     cluster,
     configuration,
     dead_letters,
+    decisions,
     demo,
+    doctor,
     events,
     features,
     forget,
@@ -37,6 +40,7 @@ app = typer.Typer(
 app.command()(cluster.up)
 app.command()(cluster.down)
 app.command()(cluster.status)
+app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.command()(events.simulate)
 app.command()(events.replay)
@@ -44,6 +48,8 @@ app.command()(models.train)
 app.command()(models.evaluate)
 app.command()(scoring.score)
 app.add_typer(policy.app, name="policy")
+app.command()(decisions.explain)
+app.command()(decisions.replay_decision)
 app.add_typer(features.app, name="features")
 app.add_typer(rollout.app, name="models")
 app.add_typer(dead_letters.app, name="dead-letters")
@@ -58,6 +64,14 @@ def main() -> None:
     """The entry point: a person's mistake is one line on standard error and exit code 2, never a stack trace."""
     try:
         app()
-    except (UserError, FeatureError, ScorerError, StreamProcessorError, TelemetryError, TrainingError) as error:
+    except (
+        UserError,
+        DecisionIndexError,
+        FeatureError,
+        ScorerError,
+        StreamProcessorError,
+        TelemetryError,
+        TrainingError,
+    ) as error:
         print(f"fraudctl: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)

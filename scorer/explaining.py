@@ -9,7 +9,8 @@ import structlog
 
 from scorer.assessment import Assessment
 from scorer.errors import ModelError
-from scorer.policy import Action
+from scorer.policy import Action, Rule
+from scorer.policy.lists import EntityListData
 from scorer.reasons import Reason, rule_reason
 from scorer.serving import ServedModel
 
@@ -22,6 +23,14 @@ log = structlog.get_logger(__name__)
 def is_explained(assessment: Assessment) -> bool:
     """Whatever the policy does not let pass, also where something else overrides it."""
     return assessment.policy_action is not Action.APPROVE
+
+
+def reasons_of_policy(rules: Sequence[Rule], lists: Sequence[EntityListData]) -> tuple[Reason, ...]:
+    """What rules and lists have to say, in their own words."""
+    if not rules and not lists:
+        return ()
+    of_rules = [rule_reason(rule.rule_id, rule.words) for rule in rules]
+    return (*of_rules, *(rule_reason(each.name, each.words) for each in lists))
 
 
 class Explaining:
@@ -39,11 +48,7 @@ class Explaining:
         return min(self._took_ms.copy(), default=0.0)
 
     def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        """And of lists: what the policy itself has to say."""
-        if not assessment.rules and not assessment.lists:
-            return ()
-        of_rules = [rule_reason(rule.rule_id, rule.words) for rule in assessment.rules]
-        return (*of_rules, *(rule_reason(each.name, each.words) for each in assessment.lists))
+        return reasons_of_policy(assessment.rules, assessment.lists)
 
     def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
         """Of each of (n); nothing where no model answered, or it refuses to say."""

@@ -199,7 +199,7 @@ def open_spool(directory: Path, *, limit_bytes: int) -> Spool:
 
 def _lock(folder: Path) -> BinaryIO | None:
     """Held until it is closed; None where another process has it. The folder is made. Raises: OSError."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # decisions are for nobody else's eyes
     lock = (folder / _LOCK).open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Records that could not be used, as dead letters: made, sent, listed, and replayed after a repair."""
+"""Dead letters, of records that could not be used: sent, listed, and replayed after a repair."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -6,19 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from fraud.v1.dead_letter_pb2 import DeadLetter, Rejection
+from fraud.v1.dead_letter_pb2 import DeadLetter
 
 from feature_service.contract_settings import ContractSettings
-from feature_service.identity import redact_card_numbers
-from feature_service.rejections import explain
+from feature_service.dead_letter import letter_record, make_dead_letter
 from stream_processor.kafka_connection import KafkaConnection
-from stream_processor.record_batch import Record, RecordBatch
+from stream_processor.record_batch import RecordBatch
 from stream_processor.topic_ids import describe_topics, kafka_client
-from telemetry.kafka_headers import MESSAGE_TYPE, SCHEMA_VERSION, TRACEPARENT, read_trace_context
+from telemetry.kafka_headers import TRACEPARENT
 
-_TYPE: Final = b"fraud.v1.DeadLetter"
 _POLL_MS: Final = 500
-_CARD_NUMBER_BYTES: Final = 32  # more than the longest one, printed in groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,28 +26,6 @@ class StoredDeadLetter:
     @property
     def replayable(self) -> bool:
         return not self.letter.truncated and not self.letter.redacted
-
-
-def make_dead_letter(record: Record, batch: RecordBatch, rejection: int, contract: ContractSettings) -> DeadLetter:
-    """The dead letter of one record, card numbers blanked, its value cut at the limit."""
-    max_value_bytes = contract.max_record_bytes
-    # Blanked before it is cut: the first digits of a card number that lies across the limit would stay.
-    value, redacted = redact_card_numbers((record.value or b"")[: max_value_bytes + _CARD_NUMBER_BYTES])
-    context = read_trace_context(record.headers)
-    key, key_redacted = redact_card_numbers(record.key or b"")
-    return DeadLetter(
-        reason=Rejection.ValueType(rejection),
-        detail=explain(rejection, contract),
-        topic=batch.tp.topic,
-        partition=batch.tp.partition,
-        offset=record.offset,
-        record_timestamp_ms=record.timestamp,
-        value=value[:max_value_bytes],
-        truncated=len(record.value or b"") > max_value_bytes,
-        redacted=redacted or key_redacted,
-        key=key,
-        traceparent="" if context is None else context.traceparent(),
-    )
 
 
 class DeadLetterSender:
@@ -65,14 +40,15 @@ class DeadLetterSender:
         """Send those of the batch's records that (index, Rejection) names; returns when all are acknowledged."""
         acknowledgements = []
         for index, rejection in rejections:
-            letter = make_dead_letter(batch.records[index], batch, rejection, self._contract)
-            headers = [(MESSAGE_TYPE, _TYPE), (SCHEMA_VERSION, b"1")]
-            if letter.traceparent:
-                headers.append((TRACEPARENT, letter.traceparent.encode()))
-            origin = f"{letter.topic}:{letter.partition}:{letter.offset}".encode()
-            acknowledgements.append(
-                await self._producer.send(self._topic, letter.SerializeToString(), key=origin, headers=headers)
+            letter = make_dead_letter(
+                batch.records[index],
+                topic=batch.tp.topic,
+                partition=batch.tp.partition,
+                rejection=rejection,
+                contract=self._contract,
             )
+            key, value, headers = letter_record(letter)
+            acknowledgements.append(await self._producer.send(self._topic, value, key=key, headers=headers))
         for acknowledgement in acknowledgements:
             await acknowledgement
 

@@ -39,6 +39,11 @@ CounterName = Literal[
     "fraud.fold.mismatches",
     "fraud.fold.resyncs",
     "fraud.histories.compacted",
+    "fraud.index.copies",
+    "fraud.index.decisions",
+    "fraud.index.deleted",
+    "fraud.index.failures",
+    "fraud.index.rejected",
     "fraud.labels.folded",
     "fraud.lineup.changes",
     "fraud.lineup.refusals",
@@ -69,6 +74,7 @@ GaugeName = Literal[
     "fraud.consumer.lag",
     "fraud.fence.age",
     "fraud.fence.position",
+    "fraud.index.lag",
     "fraud.model.loaded",
     "fraud.policy.loaded",
     "fraud.spool.age",
@@ -129,6 +135,13 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     "fraud.fold.mismatches": Metric("{call}", "Shard writes refused by their fence.", ("cause",)),
     "fraud.fold.resyncs": Metric("{resync}", "Times a worker read the fences again and sought.", ("cause",)),
     "fraud.histories.compacted": Metric("{history}", "Long histories put into a shorter form."),
+    "fraud.index.copies": Metric("{decision}", "Decisions that were in the index already: they changed nothing."),
+    "fraud.index.decisions": Metric("{decision}", "Decisions added to the index."),
+    "fraud.index.deleted": Metric("{decision}", "Decisions deleted from the index, or kept out of it.", ("cause",)),
+    "fraud.index.failures": Metric(
+        "{batch}", "Batches that were not indexed at once: they are read again.", ("cause",)
+    ),
+    "fraud.index.rejected": Metric("{record}", "Records of no use to the index, sent to dead letters.", ("topic",)),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
     "fraud.lineup.changes": Metric("{change}", "Times that a changed line-up of models was taken."),
     "fraud.lineup.refusals": Metric(
@@ -165,6 +178,7 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
         "s", "Since a partition's fences were last at the end of its log, or it was taken.", ("topic", "partition")
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
+    "fraud.index.lag": Metric("{record}", "Records of a partition not yet in the index.", ("topic", "partition")),
     "fraud.model.loaded": Metric(
         "1", "1 while this model is served in this role, 0 after.", ("role", "model_name", "model_version")
     ),

@@ -33,6 +33,10 @@ class StoreLayout:
     def prefix(self) -> bytes:
         return b"g%d:{" % self.generation
 
+    @property
+    def sources_key(self) -> bytes:
+        return self.prefix + b"sources}"
+
     def fence_key(self, shard: int) -> bytes:
         return b"%s%d}:fence" % (self.prefix, shard)
 

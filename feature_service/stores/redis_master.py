@@ -1,6 +1,6 @@
 """What is asked of a Redis master before it holds state, and commands for one that stands alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -8,23 +8,30 @@ from feature_service.errors import StoreError
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 
-_LOAD: Final = [
-    encode_command(b"FUNCTION", b"LOAD", b"REPLACE", Path(__file__).with_name(name).read_text().encode())
-    for name in ("fold.lua", "attempts.lua")
-]
-_SETTINGS: Final = encode_command(b"CONFIG", b"GET", b"maxmemory-policy", b"appendonly", b"cluster-enabled")
+_SOURCES: Final = [Path(__file__).with_name(name).read_text() for name in ("fold.lua", "attempts.lua")]
+LIBRARIES: Final = [source.partition("name=")[2].split()[0] for source in _SOURCES]  # what Redis calls them
+SETTINGS: Final = ("maxmemory-policy", "appendonly", "cluster-enabled")
+_LOAD: Final = [encode_command(b"FUNCTION", b"LOAD", b"REPLACE", source.encode()) for source in _SOURCES]
+_GET_SETTINGS: Final = encode_command(b"CONFIG", b"GET", *(name.encode() for name in SETTINGS))
+
+
+def refusal_of(settings: Mapping[str, str], *, in_cluster: bool) -> str | None:
+    """Why a server with these `SETTINGS` must not hold state, and the remedy."""
+    if settings["maxmemory-policy"] != "noeviction":
+        return "Redis may evict state: set maxmemory-policy noeviction"
+    if settings["appendonly"] != "yes":
+        return "Redis keeps no append-only file: set appendonly yes"
+    if settings["cluster-enabled"] == "yes" and not in_cluster:
+        return "Redis is a node of a cluster: write redis+cluster:// in FRAUD_REDIS_URL"
+    return None
 
 
 async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
     """Check what the guarantees rest on, and load the Functions. Raises: StoreError, StoreUnavailableError."""
-    [flat] = accepted(await pipe.call([_SETTINGS]))
-    settings = dict(zip(flat[::2], flat[1::2], strict=True))
-    if settings[b"maxmemory-policy"] != b"noeviction":
-        raise StoreError("Redis may evict state: set maxmemory-policy noeviction")
-    if settings[b"appendonly"] != b"yes":
-        raise StoreError("Redis keeps no append-only file: set appendonly yes")
-    if settings[b"cluster-enabled"] == b"yes" and not in_cluster:
-        raise StoreError("Redis is a node of a cluster: write redis+cluster:// in FRAUD_REDIS_URL")
+    [flat] = accepted(await pipe.call([_GET_SETTINGS]))
+    texts = [text.decode() for text in flat]
+    if refusal := refusal_of(dict(zip(texts[::2], texts[1::2], strict=True)), in_cluster=in_cluster):
+        raise StoreError(refusal)
     accepted(await pipe.call(_LOAD))
 
 

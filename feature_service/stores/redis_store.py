@@ -173,12 +173,12 @@ class RedisHistoryStore:
         return len(repairs)
 
     async def register_sources(self, topic: str, sources: Mapping[str, int]) -> None:
-        key = self._sources_key
+        key = self._layout.sources_key
         command = encode_command(b"HSET", key, topic.encode(), " ".join(sources).encode())
         accepted(await self.servers.call([key], [command]))
 
     async def sources(self) -> Sequence[str]:
-        key = self._sources_key
+        key = self._layout.sources_key
         [topics] = accepted(await self.servers.call([key], [encode_command(b"HGETALL", key)]))
         return [source for _, value in _pairs(topics) for source in value.decode().split()]
 
@@ -190,10 +190,6 @@ class RedisHistoryStore:
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return await self.servers.read(keys) if keys else []
-
-    @property
-    def _sources_key(self) -> bytes:
-        return self._layout.prefix + b"sources}"
 
     async def _each_fence(self, command: bytes, *arguments: bytes) -> list[Any]:
         commands = [encode_command(command, key, *arguments) for key in self._fence_keys]

@@ -62,8 +62,10 @@ class LocalCluster:
             self.settings,
             redis_url=self._redis.url,
             span_endpoint=self._zipkin.span_endpoint,
+            trace_viewer_url=self._zipkin.url,
             model_directory=self.root / "models" / "champion",
             spool_directory=self.root / "spool",
+            index_file=self.root / "index" / "decisions.db",
             id_hash_key_file=self.root / "secrets" / "id_hash_key",
         )
         if programs is None:

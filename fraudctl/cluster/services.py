@@ -13,6 +13,7 @@ from fraudctl.cluster.processes import Probe, Program
 from fraudctl.cluster.settings import LocalSettings
 
 CONSUMER_GROUP: Final = "fraud-stream-processor"
+INDEX_GROUP: Final = "fraud-decision-index"
 
 
 # A replay runs through weeks in seconds, with folding ahead of scoring: histories keep a month more than windows need.
@@ -39,6 +40,11 @@ def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[P
             group_joined(settings.kafka_bootstrap, CONSUMER_GROUP),
             environment,
         ),
+        _service(
+            "decision_index",
+            group_joined(settings.kafka_bootstrap, INDEX_GROUP),
+            {**environment, "FRAUD_DECISION_INDEX_GROUP": INDEX_GROUP},
+        ),
     )
 
 
@@ -47,8 +53,10 @@ def service_environment(
     *,
     redis_url: str,
     span_endpoint: str,
+    trace_viewer_url: str,
     model_directory: Path,
     spool_directory: Path,
+    index_file: Path,
     id_hash_key_file: Path,
 ) -> dict[str, str]:
     """What all of them are told, and a command needs that speaks to them."""
@@ -60,6 +68,9 @@ def service_environment(
         "FRAUD_SCORER_ADDRESS": settings.scorer_address,
         "FRAUD_FEATURE_SERVICE_ADDRESS": settings.features_address,
         "FRAUD_MODEL_DIR": str(model_directory),
+        "FRAUD_BUNDLES_DIR": str(model_directory.parent),
+        "FRAUD_DECISION_INDEX_URL": f"sqlite:///{index_file}",
+        "FRAUD_TRACE_URL": f"{trace_viewer_url}traces/{{trace_id}}",
         "FRAUD_RETENTION_MS": str(LOCAL_RETENTION_MS),
         "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
         "OTEL_TRACES_EXPORTER": "zipkin_json",  # Zipkin's server does not take OTLP

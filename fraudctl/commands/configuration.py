@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic_settings import BaseSettings
 
-PACKAGES: Final = ("feature_service", "stream_processor", "scorer", "fraudctl.cluster")
+PACKAGES: Final = ("feature_service", "stream_processor", "scorer", "decision_index", "fraudctl.cluster")
 
 _ROOT: Final = Path(__file__).parents[2]
 _BOUNDS: Final = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

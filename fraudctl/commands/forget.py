@@ -23,7 +23,8 @@ def forget(
 ) -> None:
     """Erase what Redis holds of an entity until now, in every generation, and remember to keep it erased.
 
-    What other entities' histories hold of it are keyed hashes; what Kafka holds goes with the topics' retention.
+    The decision index, which reads the same register, deletes its decisions. What other entities' histories hold of it
+    are keyed hashes; what Kafka holds goes with the topics' retention.
     """
     from aiokafka.errors import KafkaError
     from rich.console import Console

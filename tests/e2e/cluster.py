@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,32 +36,24 @@ class Topics:
     dead_letters: str
     audit: str
     shadow_scores: str
+    erasures: str
 
     @classmethod
     def new(cls) -> "Topics":
         mark = secrets.token_hex(4)
-        names = ("transactions", "labels", "decisions", "alerts", "dead-letters", "audit", "shadow-scores")
-        return cls(*(f"{name}-{mark}" for name in names))
+        return cls(*(f"{field.name.replace('_', '-')}-{mark}" for field in fields(cls)))
 
     def specs(self) -> list[TopicSpec]:
         return [
             *(TopicSpec(name, PARTITIONS) for name in (self.transactions, self.labels, self.decisions)),
-            TopicSpec(self.alerts),
-            TopicSpec(self.dead_letters),
-            TopicSpec(self.audit),
-            TopicSpec(self.shadow_scores),
+            *(
+                TopicSpec(name)
+                for name in (self.alerts, self.dead_letters, self.audit, self.shadow_scores, self.erasures)
+            ),
         ]
 
     def environment(self) -> dict[str, str]:
-        return {
-            "FRAUD_TRANSACTIONS_TOPIC": self.transactions,
-            "FRAUD_LABELS_TOPIC": self.labels,
-            "FRAUD_DECISIONS_TOPIC": self.decisions,
-            "FRAUD_ALERTS_TOPIC": self.alerts,
-            "FRAUD_DEAD_LETTERS_TOPIC": self.dead_letters,
-            "FRAUD_AUDIT_TOPIC": self.audit,
-            "FRAUD_SHADOW_SCORES_TOPIC": self.shadow_scores,
-        }
+        return {f"FRAUD_{field.name.upper()}_TOPIC": getattr(self, field.name) for field in fields(self)}
 
 
 class RunningCluster:
@@ -92,6 +84,7 @@ class RunningCluster:
             "FRAUD_KAFKA_BOOTSTRAP": kafka_bootstrap,
             "FRAUD_REDIS_URL": self._redis.url,
             "FRAUD_MODEL_DIR": str(bundle_path),
+            "FRAUD_DECISION_INDEX_URL": f"sqlite:///{directory / 'index' / 'decisions.db'}",
             "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
             "FRAUD_CONSUMER_GROUP": self.group,
             "FRAUD_SCORER_ADDRESS": self.scorer_address,

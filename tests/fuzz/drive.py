@@ -42,7 +42,8 @@ async def drive(
 ) -> Outcome:
     """`allowed`: ends of a call besides an answer and INVALID_ARGUMENT.
 
-    Only a call in a hurry may run out of time, and only one of more than `most_bytes` exhaust resources.
+    A call in a hurry may run out of time, or be told at once that it would, and one of more than `most_bytes` exhausts
+    resources.
     """
     outcome = Outcome()
     begun_s = time.monotonic()
@@ -77,6 +78,6 @@ async def _end_of(call: Any, case: Case) -> grpc.StatusCode | None:
 def _is_allowed(case: Case, end: grpc.StatusCode | None, allowed: frozenset[grpc.StatusCode], most_bytes: int) -> bool:
     if end is None or end is grpc.StatusCode.INVALID_ARGUMENT or end in allowed:
         return True
-    if end is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return len(case.body) > most_bytes
-    return end is grpc.StatusCode.DEADLINE_EXCEEDED and case.in_a_hurry
+    if end is grpc.StatusCode.RESOURCE_EXHAUSTED and len(case.body) > most_bytes:
+        return True
+    return case.in_a_hurry and end in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)

@@ -15,6 +15,8 @@ CALLS: Final = int(os.environ.get("FRAUD_FUZZ_CALLS", "10000"))
 SEED: Final = int(os.environ.get("FRAUD_FUZZ_SEED", "1"))
 
 MARK: Final = "secretid-"  # ids of entities that are sent begin with it
+# What gRPC says where a caller's time was up just before it could be told the refusal.
+_GONE: Final = "ExecuteBatchError raised in core by servicer method"
 _MORE_FILES: Final = 4
 _SETTLE_S: Final = 30.0
 
@@ -50,5 +52,6 @@ def check_log(path: Path) -> None:
         event = json.loads(line)  # a traceback of C code or of the interpreter is none
         event.pop("transaction_id", None)  # a spoilt message may say that the id of its card is its own
         assert MARK not in json.dumps(event), line
-        assert "exception" not in event, line
-        assert event["level"] in ("info", "warning"), line
+        if not event["event"].startswith(_GONE):
+            assert "exception" not in event, line
+            assert event["level"] in ("info", "warning"), line

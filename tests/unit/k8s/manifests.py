@@ -9,7 +9,7 @@ BASE = Path(__file__).parents[3] / "k8s" / "base"
 
 Object = dict[str, Any]
 
-SERVICES = ("scorer", "feature-service", "stream-processor")
+SERVICES = ("scorer", "feature-service", "stream-processor", "decision-index")
 
 
 def kustomization() -> Object:

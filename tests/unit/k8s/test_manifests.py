@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
+from decision_index.settings import DecisionIndexSettings
 from feature_service.contract_settings import ContractSettings
 from feature_service.settings import FeatureServiceSettings, StoreSettings
 from fraudctl.commands.configuration import settings_classes, variables
@@ -32,9 +33,15 @@ SETTINGS: dict[str, tuple[type[BaseSettings], ...]] = {
     "scorer": (ContractSettings, StoreSettings, ScorerSettings),
     "feature-service": (ContractSettings, StoreSettings, FeatureServiceSettings),
     "stream-processor": (ContractSettings, StoreSettings, StreamProcessorSettings),
+    "decision-index": (ContractSettings, DecisionIndexSettings),
 }
 # What whoever deploys this brings along; k8s/README.md lists it.
-BROUGHT_SECRETS = {"id-hash-key": {"id-hash-key"}, "redis": {"url"}, "kafka": {"username", "password"}}
+BROUGHT_SECRETS = {
+    "id-hash-key": {"id-hash-key"},
+    "redis": {"url"},
+    "kafka": {"username", "password"},
+    "decision-index": {"url"},
+}
 BROUGHT_CLAIMS = {"model-registry"}
 # The exporters' own time limit, for the last export after the calls have drained.
 LAST_EXPORT_S = 10

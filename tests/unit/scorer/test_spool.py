@@ -214,6 +214,10 @@ def test_what_is_written_can_be_synced(spool: Spool) -> None:
     spool.sync()  # of files that are published and gone
 
 
+def test_nobody_else_may_read_it(spool: Spool) -> None:
+    assert spool.folder.stat().st_mode & 0o077 == 0
+
+
 def test_a_directory_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()

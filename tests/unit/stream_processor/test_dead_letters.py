@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_service.contract_settings import ContractSettings
-from stream_processor.dead_letters import DeadLetterSender, StoredDeadLetter, make_dead_letter, replay_dead_letter
+from feature_service.dead_letter import make_dead_letter
+from stream_processor.dead_letters import DeadLetterSender, StoredDeadLetter, replay_dead_letter
 from tests.unit.stream_processor.conftest import KeepingProducer
 from tests.unit.stream_processor.records import FetchedRecord, batch_of
 
@@ -21,7 +22,9 @@ def short(contract: ContractSettings) -> ContractSettings:
 
 
 def letter_of(record: FetchedRecord, contract: ContractSettings) -> DeadLetter:
-    return make_dead_letter(record, batch_of([record]), Rejection.REJECTION_MALFORMED, contract)
+    return make_dead_letter(
+        record, topic="transactions", partition=3, rejection=Rejection.REJECTION_MALFORMED, contract=contract
+    )
 
 
 def test_it_holds_the_record_its_origin_and_what_to_mend(contract: ContractSettings) -> None:

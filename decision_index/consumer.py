@@ -1,0 +1,208 @@
+"""The log on its way into the index: fetched, read, and written together with the positions it was read from.
+
+Where to start is what the database says, never the group: the group only shares partitions out. A process that has lost
+a partition and does not know it yet finds the position moved, and writes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, Self
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+
+from decision_index.batch import Batch, Partition, Position, Written
+from decision_index.errors import IndexUnavailableError, PositionMovedError
+from decision_index.reading import Reader
+from feature_service.contract_settings import ContractSettings
+from feature_service.dead_letter import LogRecord, letter_record, make_dead_letter
+from scorer.publication import Delivery, Record
+from telemetry.metrics import Metrics
+
+_POLL_MS: Final = 250
+_RETRY_S: Final = 1.0
+_DELETE_PERIOD_S: Final = 60.0
+_DELETED_AT_ONCE: Final = 2_000  # decisions: a fraction of a second, in which nothing else is written
+
+log = structlog.get_logger(__name__)
+
+
+class Index(Protocol):
+    """Calls take as long as the database does."""
+
+    def positions(self) -> Mapping[Partition, int]: ...
+
+    def write(self, batch: Batch) -> Written: ...
+
+    def delete_older(self, before_ms: int, *, limit: int) -> int: ...
+
+
+class Sender(Protocol):
+    async def send(self, records: Sequence[Record]) -> Sequence[Delivery]:
+        """Returns when all are acknowledged."""
+        ...
+
+
+class LogConsumer:
+    """Use as an async context manager. Raises aiokafka's KafkaError where the brokers cannot be reached."""
+
+    def __init__(
+        self,
+        client_arguments: Mapping[str, object],
+        reader: Reader,
+        index: Index,
+        dead_letters: Sender,
+        *,
+        group: str,
+        dead_letters_topic: str,
+        contract: ContractSettings,
+        batch_records: int,
+        retention_ms: int,
+        metrics: Metrics,
+        unix_ms: Callable[[], int],
+    ) -> None:
+        self._reader = reader
+        self._index = index
+        self._dead_letters = dead_letters
+        self._dead_letters_topic = dead_letters_topic
+        self._contract = contract
+        self._batch_records = batch_records
+        self._retention_ms = retention_ms
+        self._metrics = metrics
+        self._unix_ms = unix_ms
+        self._consumer: Any = AIOKafkaConsumer(
+            **client_arguments,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+        )
+        self._positions: dict[Partition, Position] = {}  # of what this process reads; empty: to be asked for
+        self._next_deletion_s = 0.0
+
+    async def __aenter__(self) -> Self:
+        self._consumer.subscribe(list(self._reader.topics.names), listener=_Forgetting(self._positions))
+        await self._consumer.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def run(self) -> None:
+        """Until cancelled. A database that is away is waited for."""
+        waiting = False
+        while True:
+            try:
+                await self.step()
+            except PositionMovedError as error:
+                log.warning("another process indexes these records", error=str(error))
+                self._metrics.add("fraud.index.failures", labels={"cause": "position"})
+                self._positions.clear()
+            except IndexUnavailableError as error:
+                if not waiting:
+                    log.error("waiting for the database", error=str(error))
+                self._metrics.add("fraud.index.failures", labels={"cause": "database"})
+                waiting = True
+                self._positions.clear()
+                await asyncio.sleep(_RETRY_S)
+            else:
+                if waiting:
+                    log.info("the database is there again")
+                waiting = False
+
+    async def step(self) -> None:
+        """Write what comes within a poll, and delete some of what is old.
+
+        Raises: PositionMovedError, IndexUnavailableError; then the positions must be asked for again.
+        """
+        if not self._positions:
+            await self._seek()
+        fetched: Mapping[Any, Sequence[LogRecord]] = await self._consumer.getmany(
+            timeout_ms=_POLL_MS, max_records=self._batch_records
+        )
+        if fetched:
+            batch = await asyncio.to_thread(self._reader.read, fetched, dict(self._positions))
+            await self._send_dead_letters(batch, fetched)
+            written = await asyncio.to_thread(self._index.write, batch)
+            for partition, advance in batch.advances.items():
+                if partition in self._positions:  # not taken away meanwhile
+                    self._positions[partition] = Position(advance.next_offset, advance.next_offset)
+            self._count(batch, written)
+        await self._delete_old()
+
+    async def _seek(self) -> None:
+        """To where the index has read to; where the log does not have that, to its start."""
+        assigned = [Partition(*tp) for tp in self._consumer.assignment()]
+        if not assigned:
+            return
+        stored = await asyncio.to_thread(self._index.positions)
+        starts = await self._consumer.beginning_offsets(assigned)
+        ends = await self._consumer.end_offsets(assigned)
+        if set(assigned) != {Partition(*tp) for tp in self._consumer.assignment()}:
+            return  # shared out anew meanwhile: the next step asks again
+        for partition in assigned:
+            start = stored.get(partition, starts[partition])
+            if not starts[partition] <= start <= ends[partition]:
+                # Reading again what is indexed changes nothing, so the start of the log is never wrong.
+                log.error(
+                    "the log does not have the position: records were deleted before they were indexed, or the topic "
+                    "was made anew",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    position=start,
+                    log_start=starts[partition],
+                    log_end=ends[partition],
+                )
+                self._metrics.add("fraud.index.failures", labels={"cause": "log"})
+                start = starts[partition]
+            self._positions[partition] = Position(stored.get(partition), start)
+            self._consumer.seek(partition, start)
+
+    async def _send_dead_letters(self, batch: Batch, fetched: Mapping[Any, Sequence[LogRecord]]) -> None:
+        letters = []
+        for refused in batch.refused:
+            topic, number = refused.partition
+            log.error("a record is none of its topic's", topic=topic, partition=number, offset=refused.offset)
+            self._metrics.add("fraud.index.rejected", labels={"topic": topic})
+            if topic == self._reader.topics.labels:
+                continue  # the stream processor, which judges more of them, sends theirs
+            record = next(each for each in fetched[refused.partition] if each.offset == refused.offset)
+            letter = make_dead_letter(
+                record, topic=topic, partition=number, rejection=refused.rejection, contract=self._contract
+            )
+            letters.append(Record(self._dead_letters_topic, *letter_record(letter)))
+        if letters:
+            await self._dead_letters.send(letters)
+
+    async def _delete_old(self) -> None:
+        if time.monotonic() < self._next_deletion_s:
+            return
+        before_ms = self._unix_ms() - self._retention_ms
+        deleted = await asyncio.to_thread(self._index.delete_older, before_ms, limit=_DELETED_AT_ONCE)
+        self._metrics.add("fraud.index.deleted", deleted, {"cause": "retention"})
+        if not deleted:
+            self._next_deletion_s = time.monotonic() + _DELETE_PERIOD_S
+
+    def _count(self, batch: Batch, written: Written) -> None:
+        self._metrics.add("fraud.index.decisions", written.decisions)
+        self._metrics.add("fraud.index.copies", written.copies)
+        self._metrics.add("fraud.index.deleted", written.erased, {"cause": "erasure"})
+        for partition, advance in batch.advances.items():
+            highwater = self._consumer.highwater(partition)
+            if highwater is not None:
+                labels = {"topic": partition.topic, "partition": str(partition.partition)}
+                self._metrics.set("fraud.index.lag", max(0, highwater - advance.next_offset), labels)  # type: ignore[arg-type]  # Mapping is invariant in its keys
+
+
+class _Forgetting(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """A partition that comes back may have been indexed by another process meanwhile."""
+
+    def __init__(self, positions: dict[Partition, Position]) -> None:
+        self._positions = positions
+
+    def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002  # aiokafka's signature
+        self._positions.clear()
+
+    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002  # aiokafka's signature
+        self._positions.clear()
