@@ -101,14 +101,17 @@ class GrpcServer:
         return self._listeners[-1].port
 
     async def tell_health(self, is_serving: bool) -> None:
-        """What health checks hear from now on, if it is listening already: calls are answered either way."""
+        """What those hear from now on who ask for the service by its name. Calls are answered either way.
+
+        Who asks for no name hears of the process, which would not be better for being started anew.
+        """
         status = health_pb2.HealthCheckResponse
         self._status = status.SERVING if is_serving else status.NOT_SERVING
         await self._set_health()
 
     async def _set_health(self) -> None:
-        for name in ("", self._service):
-            await self._health.set(name, self._status)
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._health.set(self._service, self._status)
 
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""

@@ -289,6 +289,7 @@ def test_without_any_model_rules_answer_and_health_warns_until_there_is_one(
         server.launch()
         with Caller(server.address) as caller:
             until(lambda status: status == Health.NOT_SERVING, lambda: health(caller))
+            assert health(caller, of="") == Health.SERVING
             by_rules = caller.score(a_fraud(served.world)).decision
             registry.change(lambda _: Lineup(champion=good), words="mend", changed_by="", reason="", now_ms=2)
             until(lambda status: status == Health.SERVING, lambda: health(caller))
@@ -301,12 +302,12 @@ def test_without_any_model_rules_answer_and_health_warns_until_there_is_one(
     check({good: served.bundle}, by_model)
 
 
-def health(caller: Caller) -> "health_pb2.HealthCheckResponse.ServingStatus.ValueType | None":
+def health(caller: Caller, *, of: str = SERVICE) -> "health_pb2.HealthCheckResponse.ServingStatus.ValueType | None":
     """None: nobody listens yet."""
     try:
         return (
             health_pb2_grpc.HealthStub(caller.channel)
-            .Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=2, wait_for_ready=True)
+            .Check(health_pb2.HealthCheckRequest(service=of), timeout=2, wait_for_ready=True)
             .status
         )
     except grpc.RpcError:
