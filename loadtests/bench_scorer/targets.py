@@ -57,7 +57,7 @@ def running_targets(context: Context, given: ScoringInput) -> Iterator[Targets]:
             return stack.enter_context(running)
 
         def target(name: str, score: Any, scorers: Mapping[str, Process]) -> Target:
-            warm_up = score_requests(given, _WARM_UP.count, prefix=f"warm-up-{name}-")
+            warm_up = score_requests(given, _WARM_UP.count, prefix=f"warm-up-{name}-".replace(" ", "-"))
             call_on_schedule(score, warm_up, _WARM_UP)
             return Target(name, score, process_ids({**scorers, "redis": context.redis, "kafka": context.kafka}))
 

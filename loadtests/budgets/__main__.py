@@ -96,8 +96,7 @@ def _inject_all(
 def _inject(fault: Fault, rig: Rig, seconds: float) -> Iterator[Outcome]:
     for deadline_ms in (None, _CALLERS_DEADLINE_MS):
         rig.context.say(f"{fault.name}, deadline {deadline_ms or 'of the scorer'}")
-        prefix = f"{fault.name}-{deadline_ms}-".replace(" ", "-")
-        yield inject(fault, rig, deadline_ms=deadline_ms, rate_per_s=_RATE_PER_S, seconds=seconds, prefix=prefix)
+        yield inject(fault, rig, deadline_ms=deadline_ms, rate_per_s=_RATE_PER_S, seconds=seconds)
 
 
 def _say(outcome: Outcome, console: Console) -> None:

@@ -24,14 +24,13 @@ _PUBLISHED_WITHIN_S: Final = 60.0
 DEFAULT_MS: Final[float] = ScorerSettings.model_fields["score_budget_ms"].default
 
 
-def inject(
-    fault: Fault, rig: Rig, *, deadline_ms: float | None, rate_per_s: float, seconds: float, prefix: str
-) -> Outcome:
-    """`deadline_ms`: of the callers; None leaves it to the scorer. `prefix`: of the transactions' ids.
+def inject(fault: Fault, rig: Rig, *, deadline_ms: float | None, rate_per_s: float, seconds: float) -> Outcome:
+    """`deadline_ms`: of the callers; None leaves it to the scorer.
 
     The fault lasts for `seconds` of calls; what ends it is not among them, since it takes the processors too.
     Raises: BenchError.
     """
+    prefix = f"{fault.name}-{deadline_ms}-".replace(" ", "-")  # of the transactions' ids
     topic, connection = rig.topics.decisions, rig.context.connection
     schedule = Schedule.lasting(_BEFORE_S + seconds, rate_per_s=rate_per_s)
     beside = Schedule.lasting(_BEFORE_S + seconds, rate_per_s=_ECHO_SHARE * rate_per_s)

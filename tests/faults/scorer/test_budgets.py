@@ -39,9 +39,7 @@ def rig(context: Context, bundle: Path) -> Iterator[Rig]:
 def test_every_call_is_answered_and_published_and_says_what_it_left_out(
     rig: Rig, fault: Fault, deadline_ms: float | None
 ) -> None:
-    outcome = inject(
-        fault, rig, deadline_ms=deadline_ms, rate_per_s=RATE_PER_S, seconds=SECONDS, prefix=f"{fault.name}-fast-"
-    )
+    outcome = inject(fault, rig, deadline_ms=deadline_ms, rate_per_s=RATE_PER_S, seconds=SECONDS)
     assert not outcome.refusals
     assert outcome.tiers.keys() == {outcome.expected_tier}
     assert not outcome.contradictions
