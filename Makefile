@@ -1,7 +1,7 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench faults fuzz parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench clients faults fuzz parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -69,6 +69,9 @@ demo: setup  ## Stream payments through the whole system and show what it does; 
 
 bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
 	$(BIN)/python -m loadtests.bench
+
+clients: setup  ## Build the clients of docs/clients.md in Go and Java and run them against real scorers.
+	$(BIN)/pytest -m slow tests/contract/scorer/test_client_programs.py
 
 faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 20 minutes.
 	$(BIN)/python -m loadtests.faults

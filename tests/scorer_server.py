@@ -18,15 +18,23 @@ from scorer.servicer import SERVICE
 
 
 class ScorerServer(Process):
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        port = free_port()
-        self.address = f"{HOST}:{port}"
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], *, beside: "ScorerServer | None" = None
+    ) -> None:
+        """`beside`: another process that listens on the same port."""
+        own_port = free_port()
+        own = f"{HOST}:{own_port}"
+        self.address: str = own if beside is None else beside.address
         program = Program(
             name="scorer",
             command=lambda: (sys.executable, "-m", "scorer"),
-            probe=grpc_health(self.address),
-            ports=(port,),
-            environment={**environment, "FRAUD_SCORER_BIND": self.address},
+            probe=grpc_health(own),
+            ports=(own_port,),
+            environment={
+                **environment,
+                "FRAUD_SCORER_BIND": self.address,
+                **({} if beside is None else {"FRAUD_HEALTH_BIND": own}),
+            },
         )
         super().__init__(program, directory)
 
