@@ -1,8 +1,12 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+<<<<<<< HEAD
 .PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak faults fuzz parity-full \
 	oracle-full
+=======
+.PHONY: help setup system lock proto check test up down demo bench clients faults fuzz parity-full oracle-full
+>>>>>>> clients
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -70,6 +74,9 @@ demo: setup  ## Stream payments through the whole system and show what it does; 
 
 bench: setup  ## Measure throughput and latency on this machine, and write the figures as JSON.
 	$(BIN)/python -m loadtests.bench
+
+clients: setup  ## Build the clients of docs/clients.md in Go and Java and run them against real scorers.
+	$(BIN)/pytest -m slow tests/contract/scorer/test_client_programs.py
 
 faults: setup  ## Inject every fault into a running cluster and compare all there is at the end; about 20 minutes.
 	$(BIN)/python -m loadtests.faults

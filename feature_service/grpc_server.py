@@ -25,6 +25,8 @@ from feature_service.tls import TlsFiles, tls_files
 from telemetry.metrics import Metrics
 
 _KEEPALIVE_MS: Final = 30_000
+# Between two pings of a client. One that sends more, and no calls, loses its connection.
+LEAST_PING_INTERVAL_MS: Final = 15_000
 _CONNECTION_AGE_GRACE_MS: Final = 30_000
 _REFLECTION: Final = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
 
@@ -78,7 +80,9 @@ class GrpcServer:
             ("grpc.max_connection_age_ms", 1_000 * max_connection_age_s),
             ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_MS),
             ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
+            # A quiet connection that broke without a word should be found before the next payment needs it.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
         ]
 
         def make(*served: grpc.GenericRpcHandler) -> grpc.aio.Server:

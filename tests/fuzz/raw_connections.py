@@ -8,7 +8,7 @@ from contextlib import suppress
 from random import Random
 from typing import Final
 
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS, _HEADERS, _DATA, _CONTINUATION, _PING, _WINDOW_UPDATE, _RST_STREAM = 4, 1, 0, 9, 6, 8, 3
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _READ_S: Final = 0.05  # how long an answer is looked at, if there is any
@@ -50,7 +50,7 @@ def well_formed(path: bytes, body: bytes, *odd: tuple[bytes, bytes]) -> bytes:
         (b"content-type", b"application/grpc"),
     )
     return (
-        _PREFACE
+        PREFACE
         + frame(_SETTINGS, 0, 0, b"")
         + frame(_HEADERS, _END_HEADERS, 1, headers(*usual, *odd))
         + frame(_DATA, _END_STREAM, 1, body)
@@ -69,7 +69,7 @@ def _noise(random: Random, _path: bytes) -> bytes:
 
 
 def _noise_after_preface(random: Random, _path: bytes) -> bytes:
-    return _PREFACE + random.randbytes(random.choice((1, 9, 500)))
+    return PREFACE + random.randbytes(random.choice((1, 9, 500)))
 
 
 def _http_1(_random: Random, path: bytes) -> bytes:
@@ -87,14 +87,14 @@ def _odd_frames(random: Random, _path: bytes) -> bytes:
         length = None if random.random() < 0.8 else random.choice((0, 2**14 + 1, 2**24 - 1))
         stream = random.choice((0, 1, 2, 3, 2**31 - 1, 2**32 - 1))
         frames.append(frame(random.randrange(12), random.randrange(256), stream, payload, length=length))
-    return _PREFACE + frame(_SETTINGS, 0, 0, b"") + b"".join(frames)
+    return PREFACE + frame(_SETTINGS, 0, 0, b"") + b"".join(frames)
 
 
 def _odd_hpack(random: Random, _path: bytes) -> bytes:
     block = random.choice(
         (random.randbytes(100), b"\xff" * 100, b"\x3f\xff\xff\xff\xff\x0f", b"\0\x7f\xff\xff\xff\x07a")
     )
-    return _PREFACE + frame(_SETTINGS, 0, 0, b"") + frame(_HEADERS, _END_HEADERS | _END_STREAM, 1, block)
+    return PREFACE + frame(_SETTINGS, 0, 0, b"") + frame(_HEADERS, _END_HEADERS | _END_STREAM, 1, block)
 
 
 def _odd_timeout(random: Random, path: bytes) -> bytes:
@@ -116,7 +116,7 @@ def _odd_path(random: Random, path: bytes) -> bytes:
 
 def _flood(random: Random, path: bytes) -> bytes:
     block = headers((b"a", b"b" * 100))
-    return _PREFACE + random.choice(
+    return PREFACE + random.choice(
         (
             frame(_PING, 0, 0, b"\0" * 8) * 500,
             frame(_SETTINGS, 0, 0, struct.pack(">HI", 4, 2**31 - 1)) * 200,
