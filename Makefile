@@ -1,12 +1,8 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak faults fuzz parity-full \
-	oracle-full
-=======
-.PHONY: help setup system lock proto check test up down demo bench clients faults fuzz parity-full oracle-full
->>>>>>> clients
+.PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak clients faults fuzz \
+	parity-full oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin

@@ -18,34 +18,16 @@ from scorer.servicer import SERVICE
 
 
 class ScorerServer(Process):
-<<<<<<< HEAD
-    def __init__(self, directory: Path, environment: Mapping[str, str], *, port: int | None = None) -> None:
-        """On a port of its own, or on one that others may serve on too."""
-        self.address = f"{HOST}:{port or free_port()}"
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], *, beside: "ScorerServer | None" = None
+    ) -> None:
+        """On a port of its own, or on that of another process that serves."""
+        self.address: str = f"{HOST}:{free_port()}" if beside is None else beside.address
         program = Program(
             name="scorer",
             command=lambda: (sys.executable, "-m", "scorer"),
             probe=serves(directory / "scorer.log", self.address),
             environment={**environment, "FRAUD_SCORER_BIND": self.address},
-=======
-    def __init__(
-        self, directory: Path, environment: Mapping[str, str], *, beside: "ScorerServer | None" = None
-    ) -> None:
-        """`beside`: another process that listens on the same port."""
-        own_port = free_port()
-        own = f"{HOST}:{own_port}"
-        self.address: str = own if beside is None else beside.address
-        program = Program(
-            name="scorer",
-            command=lambda: (sys.executable, "-m", "scorer"),
-            probe=grpc_health(own),
-            ports=(own_port,),
-            environment={
-                **environment,
-                "FRAUD_SCORER_BIND": self.address,
-                **({} if beside is None else {"FRAUD_HEALTH_BIND": own}),
-            },
->>>>>>> clients
         )
         super().__init__(program, directory)
 
