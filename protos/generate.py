@@ -1,5 +1,6 @@
-"""Generate the Python of the contract and its comments beside the .proto files; `--check` says whether what is committed
-is fresh.
+"""Generate the contract's Python, and its comments as JSON, beside the .proto files.
+
+`--check` says whether what is committed is fresh.
 """
 
 import json

@@ -24,6 +24,8 @@ from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
+from scorer.rest_service import rest_service
+from scorer.score_calls import ScoreCalls
 from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
 from scorer.serving import CurrentServing, Serving, serve
 from scorer.settings import ScorerSettings
@@ -110,7 +112,7 @@ async def run(
             stack, policy, current, publisher, settings=settings, id_key=id_key, metrics=metrics, random=random
         )
         _spare_collections()
-        servicer = ScoringServicer(
+        calls = ScoreCalls(
             requests,
             parts.score_one,
             parts.score_many,
@@ -122,13 +124,14 @@ async def run(
         )
         server = GrpcServer(
             SERVICE,
-            servicer.handler(),
+            ScoringServicer(calls).handler(),
             PERMISSIONS,
             bind=settings.scorer_bind,
             settings=server_settings,
             metrics=metrics,
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
+            rest=None if settings.scorer_rest_bind is None else rest_service(calls, bind=settings.scorer_rest_bind),
         )
         _announce(current.serving, metrics, settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
