@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _STEP: Final = re.compile(r"Failed to parse (\w+) field: ", re.ASCII)
+_PLACE_CHARACTERS: Final = 200
 _PLACE: Final = re.compile(r" at \w+\.([\w.\[\]]+?)\.*$", re.ASCII)
 _UNKNOWN: Final = re.compile(r'Message type "[\w.]+" has no field named "(.*?)" at "', re.ASCII | re.DOTALL)
 _NAME: Final = re.compile(r"[A-Za-z_]\w{0,63}", re.ASCII)  # what may be a misspelt field, and is no id
@@ -33,8 +34,8 @@ def json_fault(error: Exception, descriptor: Descriptor) -> str:
 
 def _steps(words: str, descriptor: Descriptor) -> tuple[list[FieldDescriptor], str]:
     """The fields on the way to what is wrong, and the words without them."""
-    # Where a field is optional, protobuf names it only at the end.
-    if (place := _PLACE.search(words)) is not None:
+    # Where a field is optional, protobuf names it only at the end. Between the two may stand a value of any length.
+    if (place := _PLACE.search(words[-_PLACE_CHARACTERS:])) is not None:
         names = [name.partition("[")[0] for name in place[1].split(".")]
         if len(steps := _walk(names, descriptor)) == len(names):
             return steps, ""

@@ -21,6 +21,8 @@ from feature_service.tls import TlsFiles
 
 _VERSION: Final = "v1"  # of the contract
 _COMMENTS: Final = files("fraud.v1").joinpath("comments.json")
+# JSON is read in one go while other calls wait, and no transaction is nearly as long.
+_MAX_BODY_BYTES: Final = 1_048_576
 _IDLE_S: Final = 60.0  # after which a connection without a request is closed
 # For clients to hear with an answer that their connection ends: what is idle until then is closed.
 _FAREWELL_S: Final = 1.0
@@ -45,7 +47,9 @@ class RestListener:
         self._serving = False
         self._inside = 0
         self._connected_s: dict[object, float] = {}  # since when each connection is there
-        app = web.Application(client_max_size=max_message_bytes, middlewares=[self._accompany, tell_refusals])
+        app = web.Application(
+            client_max_size=min(max_message_bytes, _MAX_BODY_BYTES), middlewares=[self._accompany, tell_refusals]
+        )
         app.router.add_get(HEALTH_PATH, self._health)
         app.router.add_get(DOCUMENT_PATH, self._describe)
         for each in service.endpoints:

@@ -33,7 +33,14 @@ def test_whatever_comes_is_read_or_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"transaction":' * 2_000, b'{"transaction": ' + b"9" * 5_000 + b"}"]
+    "body",
+    [
+        b"[" * 100_000,
+        b'{"transaction":' * 2_000,
+        b'{"transaction": ' + b"9" * 5_000 + b"}",
+        b'{"transaction": {"mcc": " at a.' + b"." * 1_000_000 + b'!"}}',
+    ],
+    ids=["lists", "objects", "a number", "dots"],
 )
 def test_depth_and_length_are_refused_too(body: bytes) -> None:
     with pytest.raises(CallRefusedError):
