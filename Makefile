@@ -1,7 +1,8 @@
 # What a newcomer runs. `make help` lists it.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup system lock proto check test up down demo bench faults fuzz parity-full oracle-full
+.PHONY: help setup system lock proto check test up down demo bench bench-scorer budgets soak faults fuzz parity-full \
+	oracle-full
 
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 BIN := .venv/bin
@@ -74,6 +75,15 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 	$(BIN)/python -m loadtests.faults
 	FRAUD_FENCE_EXAMPLES=2000 $(BIN)/pytest -q tests/contract/stream_processor/test_fence_protocol.py \
 		tests/faults/stream_processor
+
+budgets: setup  ## Inject faults around a scorer at 500 calls a second: is every call answered in time; about 12 minutes.
+	$(BIN)/python -m loadtests.budgets
+
+bench-scorer: setup  ## Measure a scorer: latency, throughput, processor time, cost, overload; about 10 minutes.
+	$(BIN)/python -m loadtests.bench_scorer
+
+soak: setup  ## A scorer at 500 calls a second for 10 minutes: nothing refused, no memory or file kept.
+	$(BIN)/python -m loadtests.soak
 
 fuzz: setup  ## Send 137,500 odd and spoilt requests to the servers, open 6,250 hostile connections, and look at them afterwards.
 	FRAUD_FUZZ_CALLS=125000 $(BIN)/pytest -q -s tests/contract/scorer/test_fuzz.py tests/contract/feature_service/test_fuzz.py

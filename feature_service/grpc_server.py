@@ -41,7 +41,7 @@ class ExposedTokensError(ServerError):
 
 
 class GrpcServer:
-    """One service. Health says SERVING while it serves."""
+    """One service. Health says SERVING while it serves, unless it is told otherwise."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class GrpcServer:
                 log.warning("anybody who reaches this port may call everything, in plain text", bind=exposed)
         self._service = service
         self._health = health.aio.HealthServicer()
+        self._status = health_pb2.HealthCheckResponse.SERVING
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", -1),
@@ -99,6 +100,7 @@ class GrpcServer:
         if rest is not None:
             beside = RestListener(
                 rest,
+                is_ready=lambda: self._status == health_pb2.HealthCheckResponse.SERVING,
                 guard=self._guard,
                 tls=tls,
                 max_message_bytes=max_message_bytes,
@@ -107,12 +109,24 @@ class GrpcServer:
             self._listeners.append(beside)
             self.rest_port = beside.port
 
+    async def tell_health(self, is_serving: bool) -> None:
+        """What those hear from now on who ask for the service by its name, or by REST. Calls are answered either way.
+
+        Who asks for no name hears of the process, which would not be better for being started anew.
+        """
+        status = health_pb2.HealthCheckResponse
+        self._status = status.SERVING if is_serving else status.NOT_SERVING
+        await self._set_health()
+
+    async def _set_health(self) -> None:
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        await self._health.set(self._service, self._status)
+
     async def serve(self, *, drain_s: float) -> None:
         """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
         watching = None if self._guard is None else asyncio.create_task(self._guard.watch())
         try:
-            for name in ("", self._service):
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._set_health()
             for listener in self._listeners:
                 await listener.start()
             # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.

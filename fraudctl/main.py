@@ -20,6 +20,7 @@ from fraudctl.commands import (
     models,
     policy,
     repair,
+    rollout,
     scoring,
 )
 from fraudctl.errors import UserError
@@ -50,6 +51,7 @@ app.add_typer(policy.app, name="policy")
 app.command()(decisions.explain)
 app.command()(decisions.replay_decision)
 app.add_typer(features.app, name="features")
+app.add_typer(rollout.app, name="models")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(repair.repair)
 app.command()(backfill.backfill)

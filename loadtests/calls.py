@@ -5,8 +5,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Final, NamedTuple
 
 import grpc
@@ -17,22 +18,48 @@ from loadtests.figures import BenchError
 from loadtests.latency import Schedule
 
 _ANSWER_TIMEOUT_S: Final = 60.0
+_OK: Final = grpc.StatusCode.OK
+_REFUSALS: Final = {grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE}
+_RETRY_HINT: Final = "grpc-retry-pushback-ms"
 _OPTIONS: Final = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
 class Request(NamedTuple):
     body: bytes
     metadata: tuple[tuple[str, str], ...] = ()
+    timeout_s: float | None = None  # the caller's deadline, counted from when it is sent
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
     """n calls, in the order they were made. A refused call has no response, and counts as any other in latencies."""
 
-    latencies_s: NDArray[np.float64]  # (n,)
+    started_s: NDArray[np.float64]  # (n,) monotonic: when each was due, or made where there is no schedule
+    sent_s: NDArray[np.float64]  # (n,) when this process came to it
+    ended_s: NDArray[np.float64]  # (n,)
+    statuses: Sequence[grpc.StatusCode]  # (n,)
     responses: Sequence[bytes]  # of those that succeeded
-    refusals: Counter[str]  # by status
-    seconds: float  # from the first call to the last answer
+    retry_hints: int  # refusals that say when to come again
+
+    @property
+    def latencies_s(self) -> NDArray[np.float64]:
+        """(n,)"""
+        return self.ended_s - self.started_s
+
+    @property
+    def seconds(self) -> float:
+        """From the first call to the last answer."""
+        return float(self.ended_s.max() - self.started_s[0])
+
+    @property
+    def succeeded(self) -> NDArray[np.bool_]:
+        """(n,)"""
+        return np.array([status is _OK for status in self.statuses])
+
+    @property
+    def refusals(self) -> Counter[str]:
+        """By status."""
+        return Counter(status.name for status in self.statuses if status is not _OK)
 
 
 @contextmanager
@@ -40,6 +67,23 @@ def method_at(address: str, method: str) -> Iterator[Any]:
     """`/package.Service/Method` as a callable of bytes with `future`."""
     with grpc.insecure_channel(address, options=_OPTIONS) as channel:
         yield channel.unary_unary(method)
+
+
+@contextmanager
+def method_over(address: str, method: str, *, connections: int) -> Iterator[Any]:
+    """Likewise, over as many connections in turn: each goes to one of the processes that share a port."""
+    options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", 1)]
+    with ExitStack() as stack:
+        channels = [stack.enter_context(grpc.insecure_channel(address, options=options)) for _ in range(connections)]
+        yield _InTurn([channel.unary_unary(method) for channel in channels])
+
+
+class _InTurn:
+    def __init__(self, methods: Sequence[Any]) -> None:
+        self._methods = cycle(methods)
+
+    def future(self, body: bytes, **options: Any) -> Any:
+        return next(self._methods).future(body, **options)
 
 
 def call_on_schedule(method: Any, requests: Sequence[Request], schedule: Schedule) -> Calls:
@@ -52,7 +96,7 @@ def call_on_schedule(method: Any, requests: Sequence[Request], schedule: Schedul
         due = schedule.run(
             lambda number: sent.make(number, method, requests[number]), now=time.monotonic, sleep=time.sleep
         )
-        return sent.finish(begun_s=float(due[0]), started_s=due)
+        return sent.finish(started_s=due)
 
 
 def call_in_flight(method: Any, requests: Sequence[Request], *, in_flight: int, seconds: float) -> Calls:
@@ -61,7 +105,7 @@ def call_in_flight(method: Any, requests: Sequence[Request], *, in_flight: int, 
     room = threading.Semaphore(in_flight)
     with _uncollected():
         begun_s = time.monotonic()
-        started = []
+        started: list[float] = []
         for number, request in enumerate(requests):
             room.acquire()
             now_s = time.monotonic()
@@ -69,7 +113,7 @@ def call_in_flight(method: Any, requests: Sequence[Request], *, in_flight: int, 
                 break
             started.append(now_s)
             sent.make(number, method, request, room)
-        return sent.finish(begun_s=begun_s, started_s=np.array(started))
+        return sent.finish(started_s=np.array(started))
 
 
 @contextmanager
@@ -88,6 +132,7 @@ class _Sent:
 
     def __init__(self, most: int) -> None:
         self._calls: list[Any] = []
+        self._sent_s = np.full(most, np.nan)
         self._ended_s = np.full(most, np.nan)
         self._open = 0
         self._all_ended = threading.Condition()
@@ -103,21 +148,27 @@ class _Sent:
 
         with self._all_ended:
             self._open += 1
-        call = method.future(request.body, metadata=request.metadata)
+        self._sent_s[number] = time.monotonic()
+        call = method.future(request.body, metadata=request.metadata, timeout=request.timeout_s)
         call.add_done_callback(ended)
         self._calls.append(call)
 
-    def finish(self, *, begun_s: float, started_s: NDArray[np.float64]) -> Calls:
+    def finish(self, *, started_s: NDArray[np.float64]) -> Calls:
         with self._all_ended:
             if not self._all_ended.wait_for(lambda: self._open == 0, _ANSWER_TIMEOUT_S):
                 raise BenchError(f"{self._open} calls were not answered within {_ANSWER_TIMEOUT_S} s")
-        codes = [call.code() for call in self._calls]
-        ended_s = self._ended_s[: len(codes)]
+        made = len(self._calls)
+        statuses = [call.code() for call in self._calls]
+        refused = [call for call, status in zip(self._calls, statuses, strict=True) if status in _REFUSALS]
         return Calls(
-            latencies_s=ended_s - started_s,
+            started_s=started_s,
+            sent_s=self._sent_s[:made],
+            ended_s=self._ended_s[:made],
+            statuses=statuses,
             responses=[
-                call.result() for call, code in zip(self._calls, codes, strict=True) if code is grpc.StatusCode.OK
+                call.result()
+                for call, status in zip(self._calls, statuses, strict=True)
+                if status is grpc.StatusCode.OK
             ],
-            refusals=Counter(code.name for code in codes if code is not grpc.StatusCode.OK),
-            seconds=float(ended_s.max()) - begun_s,
+            retry_hints=sum(_RETRY_HINT in dict(call.trailing_metadata()) for call in refused),
         )

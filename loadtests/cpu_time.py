@@ -24,12 +24,13 @@ class CpuTimes:
         self._pids = pids
         self._begin = {name: cpu_seconds(pid) for name, pid in pids.items()}
 
+    def us_for_each(self, count: int) -> dict[str, float]:
+        """Microseconds for each of `count` done since then, by process."""
+        return {name: (cpu_seconds(pid) - self._begin[name]) / count * 1e6 for name, pid in self._pids.items()}
+
     def us_each(self, count: int, *, of: str) -> dict[str, float]:
-        """Microseconds for each of `count` done since then, by `{process}_cpu_us_per_{of}`."""
-        return {
-            f"{name}_cpu_us_per_{of}": round((cpu_seconds(pid) - self._begin[name]) / count * 1e6, 2)
-            for name, pid in self._pids.items()
-        }
+        """Likewise, rounded, by `{process}_cpu_us_per_{of}`."""
+        return {f"{name}_cpu_us_per_{of}": round(us, 2) for name, us in self.us_for_each(count).items()}
 
 
 def process_ids(processes: Mapping[str, Process]) -> dict[str, int]:

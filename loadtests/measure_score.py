@@ -2,10 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from random import Random
 from typing import Any, Final
-
-from fraud.v1.scoring_pb2 import ScoreRequest
 
 from loadtests.calls import Request, call_in_flight, call_on_schedule, method_at
 from loadtests.context import Context
@@ -14,10 +11,9 @@ from loadtests.echo import echo_server
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Schedule
 from loadtests.score_cluster import score_cluster
+from loadtests.score_requests import score_requests
 from loadtests.score_rounds import Rounds, outcomes
 from loadtests.scoring import ScoringInput, mean_records, payments_now, scoring_input
-from telemetry.kafka_headers import TRACEPARENT
-from telemetry.trace_context import TraceContext
 
 _METHOD: Final = "/fraud.v1.ScoringService/Score"
 _ECHO: Final = "/loadtests.Echo/Echo"
@@ -41,15 +37,7 @@ class _Server:
     rounds: Rounds = field(default_factory=Rounds)
 
     def requests(self, given: ScoringInput, count: int, part: str) -> list[Request]:
-        prefix = f"{self.name}-{part}-"
-        random = Random(prefix)  # noqa: S311 - ids of traces
-        return [
-            Request(
-                ScoreRequest(transaction=payment).SerializeToString(),
-                ((TRACEPARENT, TraceContext.new(random, sampled=self.traced).traceparent()),),
-            )
-            for payment in payments_now(given, count, prefix=prefix)
-        ]
+        return score_requests(given, count, prefix=f"{self.name}-{part}-", sampled=self.traced)
 
 
 def measure(context: Context) -> list[Result]:

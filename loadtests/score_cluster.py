@@ -1,4 +1,4 @@
-"""One scorer with all that it has in a cluster: histories in Redis, kept fresh by a worker, Kafka, traces kept."""
+"""What scorers have around them in a cluster: histories in Redis, kept fresh by a worker, Kafka, a trace backend."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -7,43 +7,73 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from loadtests.context import Context
+from fraudctl.cluster.redis import RedisServer
+from fraudctl.cluster.redis_cluster import RedisCluster
+from loadtests.context import Context, Topics
 from loadtests.cpu_time import process_ids
 from loadtests.echo import echo_server
 from loadtests.inputs import event_of
+from loadtests.redis_clients import client_of
 from loadtests.scoring import ScoringInput, running_scorer
 from loadtests.topic_input import fill, wait_for
 
+_NO_SETTINGS: Final[Mapping[str, str]] = {}
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+@dataclass(frozen=True, slots=True)
+class SpanSink:
+    """A trace backend that throws everything away."""
+
+    address: str
+    log: Path  # ends with the calls and bytes exported, as JSON, when it has stopped
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a process whose spans go there, over OTLP."""
+        return {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{self.address}"}
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreCluster:
     address: str
     pids: Mapping[str, int]  # of scorer, redis and kafka
-    spans_log: Path  # ends with the calls and bytes exported, as JSON, when the cluster has stopped
+    scorer_log: Path
+    spans_log: Path  # as `SpanSink.log`, of the cluster
 
 
 @contextmanager
-def score_cluster(context: Context, name: str, given: ScoringInput) -> Iterator[ScoreCluster]:
-    """All the given payments are folded; the worker goes on to say that the histories are fresh.
-
-    Tracing is on, with its default sampling: spans that are kept go over OTLP to another process, which throws them
-    away.
-    """
-    context.empty_redis()
-    topics = context.make_topics(name)
+def score_cluster(
+    context: Context, name: str, given: ScoringInput, environment: Mapping[str, str] = _NO_SETTINGS
+) -> Iterator[ScoreCluster]:
+    """With one scorer, and `environment` its further settings. Tracing is on, with its default sampling."""
     with (
-        echo_server(context, f"{name}-spans", method=_EXPORT, response_bytes=0) as spans,
-        context.worker(f"{name}-worker", topics, {"FRAUD_SCORE_STREAM": "false"}),
+        span_sink(context, name) as spans,
+        folded(context, name, given, context.redis) as topics,
+        running_scorer(context, f"{name}-scorer", topics, given.bundle, {**spans.environment, **environment}) as (
+            scorer,
+            address,
+        ),
     ):
-        folded = asyncio.run(fill(context, topics, map(event_of, given.payments)))
-        context.say(f"{name}: folding {folded.events:,} payments")
-        asyncio.run(wait_for(context, folded))
-        tracing = {
-            "OTEL_TRACES_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{spans.address}",
-        }
-        with running_scorer(context, f"{name}-scorer", topics, given.bundle, tracing) as (scorer, address):
-            pids = process_ids({"scorer": scorer, "redis": context.redis, "kafka": context.kafka})
-            yield ScoreCluster(address, pids, spans.log)
+        pids = process_ids({"scorer": scorer, "redis": context.redis, "kafka": context.kafka})
+        yield ScoreCluster(address, pids, scorer.log_path, spans.log)
+
+
+@contextmanager
+def span_sink(context: Context, name: str) -> Iterator[SpanSink]:
+    with echo_server(context, f"{name}-spans", method=_EXPORT, response_bytes=0) as server:
+        yield SpanSink(server.address, server.log)
+
+
+@contextmanager
+def folded(context: Context, name: str, given: ScoringInput, store: RedisServer | RedisCluster) -> Iterator[Topics]:
+    """All the given payments, into that Redis alone; the worker goes on to say that the histories are fresh."""
+    with client_of(store.url) as client:
+        client.flushall()
+    topics = context.make_topics(name)
+    environment = {"FRAUD_SCORE_STREAM": "false", "FRAUD_REDIS_URL": store.url}
+    with context.worker(f"{name}-worker", topics, environment):
+        written = asyncio.run(fill(context, topics, map(event_of, given.payments)))
+        context.say(f"{name}: folding {written.events:,} payments")
+        asyncio.run(wait_for(context, written, redis_url=store.url))
+        yield topics

@@ -20,16 +20,17 @@ from feature_service.money import RateTable, currency_exponents
 from feature_service.offline.dataset import decode_events, write_features
 from feature_service.plan import make_plan
 from feature_service.records import ENTITIES
-from fraudctl.cluster.ports import free_port
-from fraudctl.cluster.probes import grpc_health
+from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Process
 from loadtests.context import Context, Topics
 from loadtests.inputs import simulated
+from loadtests.scorer_probe import serves
 from training.simulator import SimulatorSettings, simulate_batches
 from training.train import DEFAULT_POLICY, train
 from training.windows import Lengths
 
 _TRAINED_ON_DAYS: Final = 18
+_FEATURES: Final = "training.parquet"
 _LENGTHS: Final = Lengths(calibration_days=5, delay_days=3, test_days=3)
 _ID_FIELDS: Final = tuple("ip" if entity == "ip" else f"{entity}_id" for entity in ENTITIES)
 
@@ -56,8 +57,13 @@ def scoring_input(context: Context) -> ScoringInput:
     )
     bundle = train_model(context, settings)
     later = replace(settings, first_day=_TRAINED_ON_DAYS, days=days - _TRAINED_ON_DAYS)
+    return ScoringInput(bundle, simulated_until_now(later))
+
+
+def simulated_until_now(settings: SimulatorSettings) -> list[Transaction]:
+    """What follows a payment, such as its refund, may be days later."""
     now_ms = time.time_ns() // 1_000_000
-    return ScoringInput(bundle, [payment for payment in simulated(later) if payment.event_time_ms < now_ms])
+    return [payment for payment in simulated(settings) if payment.event_time_ms < now_ms]
 
 
 def authorisations(payments: Sequence[Transaction]) -> list[Transaction]:
@@ -88,18 +94,28 @@ def mean_records(given: ScoringInput, asked: Sequence[Transaction]) -> float:
 
 @contextmanager
 def running_scorer(
-    context: Context, name: str, topics: Topics, bundle: Path, environment: dict[str, str]
+    context: Context, name: str, topics: Topics, bundle: Path, environment: dict[str, str], *, address: str = ""
 ) -> Iterator[tuple[Process, str]]:
-    """A scorer process that serves, and its address."""
-    address = f"127.0.0.1:{free_port()}"
+    """A scorer process that serves the bundle, or the registry that `environment` names; and its address.
+
+    The address is of a port of its own, or one that others may serve on too.
+    """
+    address = address or f"{HOST}:{free_port()}"
     own = {
         **context.environment(topics),
         "FRAUD_SCORER_BIND": address,
-        "FRAUD_MODEL_DIR": str(bundle),
+        **({} if "FRAUD_MODELS_DIR" in environment else {"FRAUD_MODEL_DIR": str(bundle)}),
         **environment,
     }
-    with context.running(name, "scorer", environment=own, probe=grpc_health(address)) as process:
+    probe = serves(context.scratch / name / f"{name}.log", address)
+    with context.running(name, "scorer", environment=own, probe=probe) as process:
         yield process, address
+
+
+def train_challenger(context: Context) -> Path:
+    """The folder of another model, learned from what `scoring_input`'s learned from."""
+    features, into = context.scratch / _FEATURES, context.scratch / "challenger"
+    return train(features, view="production", into=into, lengths=_LENGTHS, seed=2).path
 
 
 def train_model(context: Context, settings: SimulatorSettings, *, policy: Path = DEFAULT_POLICY) -> Path:
@@ -110,7 +126,7 @@ def train_model(context: Context, settings: SimulatorSettings, *, policy: Path =
     rates = RateTable.load(contract.rates_file, contract.base_currency)
     decoder = TransactionDecoder(contract, rates, id_key)
     events = decode_events(simulate_batches(settings), decoder, LabelDecoder(contract, id_key))
-    features = context.scratch / "training.parquet"
+    features = context.scratch / _FEATURES
     minor_per_major = 10 ** currency_exponents()[contract.base_currency]
     write_features(events, make_plan(view("production").names), features, minor_per_major=minor_per_major)
     into = context.scratch / "bundle"

@@ -1,4 +1,4 @@
-"""`python -m scorer`: serve the model bundle in FRAUD_MODEL_DIR."""
+"""`python -m scorer`: serve the models of the registry in FRAUD_MODELS_DIR, or the one bundle in FRAUD_MODEL_DIR."""
 
 import os
 import sys

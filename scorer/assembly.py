@@ -11,7 +11,6 @@ from fraud.v1.decision_pb2 import ORIGIN_CALL, ORIGIN_STREAM, Origin
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.freshness import ConfirmedTimes, watch_freshness
-from feature_service.plan import make_plan
 from feature_service.settings import make_online_features
 from feature_service.stores.attempts import RedisAttempts
 from feature_service.stores.redis_store import RedisHistoryStore
@@ -27,6 +26,7 @@ from scorer.explaining import Explaining
 from scorer.observer import Observer
 from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
+from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.use_case import Publisher, ScoreOne
@@ -52,6 +52,7 @@ def assemble(
     current: CurrentServing,
     store: RedisHistoryStore,
     publisher: Publisher,
+    shadowing: Shadowing,
     *,
     settings: ScorerSettings,
     contract: ContractSettings,
@@ -64,14 +65,12 @@ def assemble(
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
-    plan = make_plan(current.serving.feature_names)
 
     def make_maker(origin: Origin.ValueType) -> DecisionMaker:
         return DecisionMaker(
             current,
             Assessor(
-                current.serving.models,
-                make_online_features(plan, store.layout, contract),
+                lambda plan: make_online_features(plan, store.layout, contract),
                 freshness_limit_ms=settings.freshness_limit_ms,
             ),
             DecisionWriter(instance=settings.instance, origin=origin),
@@ -88,7 +87,7 @@ def assemble(
         publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
     )
     stack.push_async_callback(limiter.close)
-    parts = (decisions, limiter, explaining, Observer(spans, metrics))
+    parts = (decisions, limiter, explaining, Observer(spans, metrics), shadowing)
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
     score_one = ScoreOne(maker_of_one, RedisAttempts(store.servers), *parts, waits, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)

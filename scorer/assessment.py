@@ -3,7 +3,7 @@
 One payment and many take the same steps, and models give the same bits one by one, so `Score` and `ScoreBatch` agree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from typing import Final, NamedTuple
@@ -16,10 +16,11 @@ from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.errors import HistoryFormatError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.online import KeySet, OnlineFeatures, approximate_entities
+from feature_service.plan import Plan
 from feature_service.records import ENTITIES, MISSING_INT64
 from scorer.budget import Stage
 from scorer.errors import ModelError
-from scorer.policy import Action, Answer, Override, Rule, Tier
+from scorer.policy import Action, Answer, Decider, Override, Rule, Tier
 from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
@@ -44,6 +45,7 @@ class Assessment(NamedTuple):
     rules: tuple[Rule, ...]  # that hold
     lists: tuple[EntityListData, ...]  # that hold one of the payment's ids
     approximate_entities: tuple[str, ...]  # in the vector
+    all_features: NDArray[np.float64]  # by the serving's plan: what the vector was taken from
 
     @property
     def action(self) -> Action:
@@ -71,6 +73,7 @@ SWITCHED_OFF: Final = Assessment(
     (),
     (),
     (),
+    np.empty(0),
 )
 
 
@@ -79,6 +82,10 @@ class Vectors:
     values: NDArray[np.float64]  # (n, all features)
     usable: NDArray[np.bool_]  # (n,) whether histories were read, readable and within the horizon
     statuses: NDArray[np.int8]  # (n,) as the kernel gives them
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Vectors":
+        """`chosen`: (n,)"""
+        return Vectors(self.values[chosen], self.usable[chosen], self.statuses[chosen])
 
 
 class Prediction(NamedTuple):
@@ -90,49 +97,51 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
+    """Of the payments that one variant decides."""
+
+    models: Models
+    places: Sequence[int]  # (n,) of these payments, among those of their group
     full: Prediction
     request_only: Prediction  # asked where `full` has no answer
     request_values: NDArray[np.float64]  # (n, REQUEST_FEATURES), for rules
-    statuses: NDArray[np.int8]  # (n,) as the kernel gives them
+    vectors: Vectors
 
 
 class Assessor:
-    """Not for concurrent use by threads: it owns scratch memory."""
+    """Not for concurrent use by threads, `keys` aside: it owns scratch memory."""
 
-    def __init__(self, models: Models, features: OnlineFeatures, *, freshness_limit_ms: int) -> None:
-        """`features`: by a plan of `Serving.feature_names`; `models`: those of every `Serving` passed below."""
-        self.features: Final = features
+    def __init__(self, make_features: Callable[[Plan], OnlineFeatures], *, freshness_limit_ms: int) -> None:
+        self._make_features = make_features
+        self._features: OnlineFeatures | None = None
         self._freshness_limit_ms = freshness_limit_ms
-        places = {name: index for index, name in enumerate(features.plan.names)}
-        self._full_width = len(models.full.scoring.feature_names)
-        self._request_only_places = [places[name] for name in models.request_only.scoring.feature_names]
-        self._request_places = [places[name] for name in REQUEST_FEATURES]
 
     def keys(self, serving: Serving, rows: NDArray[np.void]) -> KeySet:
         """Of the histories that deciding (n,) DECODED rows needs."""
-        return _no_keys(rows.shape[0]) if serving.decider.is_off else self.features.keys(rows)
+        return _no_keys(rows.shape[0]) if serving.decider.is_off else self._features_by(serving.plan).keys(rows)
 
     def vectors(
         self,
+        plan: Plan,
         rows: NDArray[np.void],
         keys: KeySet,
         histories: Sequence[bytes | None] | None,
         unseen: NDArray[np.int64] | None = None,
     ) -> Vectors:
         """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
+        features = self._features_by(plan)
         if histories is None:
-            of_request = self.features.vectors(rows, _no_keys(rows.shape[0]), [])
+            of_request = features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
-            found = self.features.vectors(rows, keys, histories, unseen)
+            found = features.vectors(rows, keys, histories, unseen)
         except HistoryFormatError as error:
             if rows.shape[0] == 1:
                 log.error("a history cannot be read", error=str(error))
-                return self.vectors(rows, keys, None)
+                return self.vectors(plan, rows, keys, None)
             # One by one, so that only the payments of that entity go without.
             each = [
                 self.vectors(
-                    rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
+                    plan, rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
                 )
                 for i in range(rows.shape[0])
             ]
@@ -143,40 +152,55 @@ class Assessor:
             )
         return Vectors(found.values, found.statuses & READ_BEFORE_HORIZON == 0, found.statuses)
 
-    def predict(self, serving: Serving, vectors: Vectors) -> Predictions:
-        models = serving.models
-        full = vectors.values[:, : self._full_width]
-        from_full = _probabilities(models.full, full, vectors.usable)
-        missing = np.isnan(from_full)
-        request_only, from_request_only = full, from_full
-        if missing.any():
-            request_only = vectors.values[:, self._request_only_places]
-            from_request_only = _probabilities(models.request_only, request_only, missing)
-        return Predictions(
-            Prediction(full, from_full),
-            Prediction(request_only, from_request_only),
-            vectors.values[:, self._request_places],
-            vectors.statuses,
-        )
+    def predict(self, serving: Serving, rows: NDArray[np.void], vectors: Vectors) -> list[Predictions]:
+        """Of (n,) DECODED rows with their vectors: by the champion's models, and by the canary's where it decides."""
+        everywhere = range(rows.shape[0])
+        if serving.canary is None:
+            return [_predicted(serving, serving.models, vectors, everywhere)]
+        taken = serving.canary.split.takes(rows)
+        variants = ((serving.models, ~taken), (serving.canary.models, taken))
+        return [
+            _predicted(serving, models, vectors.only(chosen), np.flatnonzero(chosen).tolist())
+            for models, chosen in variants
+            if chosen.any()
+        ]
 
     def assess(
-        self, serving: Serving, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
+        self,
+        serving: Serving,
+        rows: NDArray[np.void],
+        predictions: Sequence[Predictions],
+        ages_ms: Sequence[int | None],
     ) -> list[Assessment]:
         """Of (n,) DECODED rows; `ages_ms` (n,) of their histories, None: not known."""
-        models, decider = serving.models, serving.decider
+        if len(predictions) == 1:
+            return self._assess(serving.decider, rows, predictions[0], ages_ms)
+        assessments = [SWITCHED_OFF] * rows.shape[0]
+        for each in predictions:
+            places = list(each.places)
+            some = self._assess(serving.decider, rows[places], each, [ages_ms[place] for place in places])
+            for place, assessment in zip(places, some, strict=True):
+                assessments[place] = assessment
+        return assessments
+
+    def _assess(
+        self, decider: Decider, rows: NDArray[np.void], predictions: Predictions, ages_ms: Sequence[int | None]
+    ) -> list[Assessment]:
+        models = predictions.models
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
-        for index, (p_full, p_request_only, amount_minor, request, age_ms, status, lists, unit) in enumerate(
+        for index, (p_full, p_request_only, amount_minor, request, age_ms, status, lists, unit, features) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
                 rows["amount_minor"].tolist(),
                 predictions.request_values.tolist(),
                 ages_ms,
-                predictions.statuses.tolist(),
+                predictions.vectors.statuses.tolist(),
                 decider.matches(rows),
                 decider.units(rows),
+                predictions.vectors.values,
                 strict=True,
             )
         ):
@@ -203,13 +227,37 @@ class Assessor:
             )
             answer = decider.answer(decided, lists, unit)
             assessments.append(
-                Assessment(tier, model, vector, probability, decided, answer, rules, lists.lists, approximate)
+                Assessment(tier, model, vector, probability, decided, answer, rules, lists.lists, approximate, features)
             )
         return assessments
+
+    def _features_by(self, plan: Plan) -> OnlineFeatures:
+        features = self._features
+        if features is None or features.plan is not plan:  # takes microseconds
+            features = self._features = self._make_features(plan)
+        return features
 
 
 def _no_keys(count: int) -> KeySet:
     return KeySet([], np.full((count, len(ENTITIES)), _NOWHERE, dtype=np.int64))
+
+
+def _predicted(serving: Serving, models: Models, vectors: Vectors, places: Sequence[int]) -> Predictions:
+    full = vectors.values[:, models.full.columns]
+    from_full = _probabilities(models.full, full, vectors.usable)
+    missing = np.isnan(from_full)
+    request_only, from_request_only = full, from_full
+    if missing.any():
+        request_only = vectors.values[:, models.request_only.columns]
+        from_request_only = _probabilities(models.request_only, request_only, missing)
+    return Predictions(
+        models,
+        places,
+        Prediction(full, from_full),
+        Prediction(request_only, from_request_only),
+        vectors.values[:, serving.request_columns],
+        vectors,
+    )
 
 
 def _of_row(keys: KeySet, histories: Sequence[bytes | None], row: int) -> tuple[KeySet, list[bytes | None]]:

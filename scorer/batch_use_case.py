@@ -21,7 +21,8 @@ from scorer.observer import Observer
 from scorer.payments import Payments
 from scorer.publication import Publication
 from scorer.reasons import Reason
-from scorer.use_case import Publisher, Reader
+from scorer.shadow import to_shadow
+from scorer.use_case import Publisher, Reader, Shadows
 from telemetry.trace_context import TraceContext
 
 _PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
@@ -54,6 +55,7 @@ class ScoreMany:
         publisher: Publisher,
         explaining: Explaining,
         observer: Observer,
+        shadows: Shadows,
         *,
         monotonic_ns: Callable[[], int],
         part_size: int,
@@ -65,6 +67,7 @@ class ScoreMany:
         self._publisher = publisher
         self._explaining = explaining
         self._observer = observer
+        self._shadows = shadows
         self._now_ns = monotonic_ns
         self._part_size = part_size
         self._predicting = ThreadPoolExecutor(1, thread_name_prefix="predict")
@@ -135,6 +138,11 @@ class ScoreMany:
                 publications.append(publication)
         await self._publisher.publish(publications)
         self._observe(part, decided, reasons, skipped, links)
+        if undecided.serving.challengers:
+            assessments = [each.assessment for each in assessed]
+            places = range(len(assessments))
+            at_ms = [each.decided_at_ms for each in decided]
+            self._shadows.offer(to_shadow(undecided, list(zip(places, assessments, at_ms, strict=True))))
         return answers
 
     def _observe(

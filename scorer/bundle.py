@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -20,6 +21,7 @@ from scorer.errors import (
     FeatureVersionError,
     GoldenRowError,
     ModelError,
+    NoProbabilityError,
     UnknownFeatureError,
 )
 from scorer.manifest import (
@@ -106,9 +108,7 @@ def load_bundle(
     calibrations = _parsed(Calibrations, CALIBRATION, contents)
     golden = _parsed(Golden, GOLDEN, contents)
     baseline = _parsed(Baseline, BASELINE, contents)
-    policy = _parsed(Policy, POLICY, contents)
-    if policy.lists:
-        raise BundleFormatError(f"{POLICY}: lists of ids belong into the policy file of a deployment")
+    policy = _policy(contents)
 
     def assemble(name: str, names: tuple[str, ...], points: Points, rows: tuple[GoldenRow, ...]) -> CalibratedModel:
         try:
@@ -135,6 +135,12 @@ def load_bundle(
     )
 
 
+def load_policy_alone(path: Path) -> Decider:
+    """Of a bundle whose models cannot be served perhaps. Raises: BundleError."""
+    manifest = _manifest(path)
+    return Decider(_policy({POLICY: _verified(path, manifest, POLICY)}))
+
+
 def _manifest(path: Path) -> Manifest:
     if not (path / MANIFEST).is_file():
         raise BundleMissingError(f"{path} is no model bundle: it has no {MANIFEST}")
@@ -145,17 +151,27 @@ def _manifest(path: Path) -> Manifest:
 
 
 def _verified_contents(path: Path, manifest: Manifest) -> dict[str, bytes]:
-    contents: dict[str, bytes] = {}
-    for name in FILES:
-        if name not in manifest.files or not (path / name).is_file():
-            raise BundleMissingError(f"{path} lacks {name}, or its {MANIFEST} does")
-        contents[name] = (path / name).read_bytes()
-        if sha256(contents[name]) != manifest.files[name]:
-            raise BundleHashError(f"{name} was changed after the bundle was written: its hash is not the manifest's")
+    contents = {name: _verified(path, manifest, name) for name in FILES}
     expected = model_version(manifest.files, manifest.feature_names, manifest.request_feature_names)
     if manifest.model_version != expected:
         raise BundleHashError(f"the content has model_version {expected}, the manifest says {manifest.model_version}")
     return contents
+
+
+def _verified(path: Path, manifest: Manifest, name: str) -> bytes:
+    if name not in manifest.files or not (path / name).is_file():
+        raise BundleMissingError(f"{path} lacks {name}, or its {MANIFEST} does")
+    content = (path / name).read_bytes()
+    if sha256(content) != manifest.files[name]:
+        raise BundleHashError(f"{name} was changed after the bundle was written: its hash is not the manifest's")
+    return content
+
+
+def _policy(contents: Mapping[str, bytes]) -> Policy:
+    policy = _parsed(Policy, POLICY, contents)
+    if policy.lists:
+        raise BundleFormatError(f"{POLICY}: lists of ids belong into the policy file of a deployment")
+    return policy
 
 
 def _check_features(manifest: Manifest, feature_set_version: Callable[[Sequence[str]], str]) -> None:
@@ -194,6 +210,11 @@ def _check_golden(name: str, model: CalibratedModel, rows: Sequence[GoldenRow]) 
     except (ValueError, ModelError) as error:
         raise BundleFormatError(f"{GOLDEN}: {error}") from error
     probabilities = model.probabilities(vectors).tolist()
+    # Before the bits are compared: what was NaN when the bundle was written is NaN again.
+    if unanswered := [
+        index for index, pair in enumerate(zip(log_odds, probabilities, strict=True)) if not all(map(isfinite, pair))
+    ]:
+        raise NoProbabilityError(f"{name}, golden row {unanswered[0]}: the model gives no number: train anew")
     for index, (row, vector) in enumerate(zip(rows, vectors, strict=True)):
         got = [log_odds[index].hex(), model.model.predict_one(vector).hex()]
         if got != [row.log_odds] * 2:

@@ -46,6 +46,7 @@ class Decided(NamedTuple):
     stored: StoredDecision
     publication: Publication
     kept_because: KeepReason | None  # its span
+    decided_at_ms: int
 
 
 class DecisionMaker:
@@ -70,7 +71,6 @@ class DecisionMaker:
         self._clock = clock
         self._random = random
         self._layout = layout
-        self._entities = list(assessor.features.plan.entities)
 
     def prepare(self, payments: Payments, *, arrived_ns: int, decoded_ns: int) -> Group:
         marks = Marks(arrived_ns, decoded_ns, begun_ns=self._clock.monotonic_ns())
@@ -91,7 +91,7 @@ class DecisionMaker:
 
     def predict(
         self, group: Group, histories: Sequence[bytes | None] | None, unseen: NDArray[np.int64] | None = None
-    ) -> Predictions | None:
+    ) -> list[Predictions] | None:
         """`histories`: the values under the group's keys, None where they were not read; `unseen`: of a `BurstRead`.
 
         None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
@@ -100,17 +100,18 @@ class DecisionMaker:
         if group.serving.decider.is_off:
             group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
             return None
-        vectors = self._assessor.vectors(group.payments.rows, group.keys, histories, unseen)
+        rows = group.payments.rows
+        vectors = self._assessor.vectors(group.serving.plan, rows, group.keys, histories, unseen)
         group.marks.features_ns = self._clock.monotonic_ns()
-        predictions = self._assessor.predict(group.serving, vectors)
+        predictions = self._assessor.predict(group.serving, rows, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
         return predictions
 
-    def assess(self, group: Group, predictions: Predictions | None) -> list[Assessed]:
+    def assess(self, group: Group, predictions: Sequence[Predictions] | None) -> list[Assessed]:
         rows = group.payments.rows
         if predictions is None:
             return [Assessed(SWITCHED_OFF, None, alert=False)] * rows.shape[0]
-        ages_ms = self._times.ages_ms(rows, self._entities, self._clock.unix_ms())
+        ages_ms = self._times.ages_ms(rows, group.serving.plan.entities, self._clock.unix_ms())
         assessments = self._assessor.assess(group.serving, rows, predictions, ages_ms)
         raises_alert = group.serving.decider.raises_alert
         return [
@@ -164,7 +165,7 @@ class DecisionMaker:
                 self._alert(group, index, decided_at_ms) if each.alert else None,
                 header,
             )
-            decided.append(Decided(brief, stored, publication, kept))
+            decided.append(Decided(brief, stored, publication, kept, decided_at_ms))
         return decided
 
     def replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[bytes, Publication]:

@@ -12,7 +12,7 @@ from scorer.budget import Stage
 from scorer.policy import Action
 from scorer.policy.alert_limits import Suppression
 from scorer.reasons import Reason
-from scorer.serving import ServedModel, Serving
+from scorer.serving import ServedModel, Serving, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,10 @@ class DecisionWriter:
     ) -> bytes:
         """A Decision without `feature_vector` and `transaction`."""
         if serving is not self._serving:
-            models = (serving.models.full, serving.models.request_only, None)
-            self._messages = {id(model): self._message(serving, model) for model in models}
+            self._messages = {id(None): self._message(serving, None, Variant.NONE)}
+            for models in serving.deciding:
+                for model in (models.full, models.request_only):
+                    self._messages[id(model)] = self._message(serving, model, models.variant)
             self._serving = serving
         message = self._messages[id(assessment.model)]
         message.transaction_id = transaction_id
@@ -85,11 +87,12 @@ class DecisionWriter:
             )
         return brief
 
-    def _message(self, serving: Serving, model: ServedModel | None) -> Decision:
+    def _message(self, serving: Serving, model: ServedModel | None, variant: Variant) -> Decision:
         message = Decision(
             policy_version=serving.decider.policy_version, scorer_instance=self._instance, origin=self._origin
         )
         if model is not None:
+            message.variant = variant  # type: ignore[assignment]  # the values are fraud.v1.Variant's
             message.model_name = model.model_name
             message.model_version = model.model_version
             message.feature_set_version = model.feature_set_version

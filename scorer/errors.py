@@ -3,6 +3,7 @@
 ScorerError
 ├── ModelError                a model text or a call that LightGBM refuses, or trees that have no SHAP values
 ├── PolicyError               a policy file that must not be served; the message names file, place and remedy
+├── LineupError               a line-up that cannot be, or a registry that cannot be read; the message says what to do
 ├── SpoolError                a directory that cannot hold a spool; the message says which, and what to do
 └── BundleError               a model bundle that must not be served; the message names file and remedy
     ├── BundleExistsError     a folder to write to that is there already
@@ -12,7 +13,8 @@ ScorerError
     ├── BundleModelError      a model text that LightGBM or `tree_text` refuses, or trained on other features
     ├── UnknownFeatureError   a feature that this code's catalogue does not have
     ├── FeatureVersionError   features that this code computes differently from those the model was trained on
-    └── GoldenRowError        a golden row whose probability comes out with other bits, or cannot be explained
+    ├── GoldenRowError        a golden row whose probability comes out with other bits, or cannot be explained
+    └── NoProbabilityError    a golden row that the model has no number for
 """
 
 
@@ -29,6 +31,10 @@ class PolicyError(ScorerError):
 
 
 class SpoolError(ScorerError):
+    pass
+
+
+class LineupError(ScorerError):
     pass
 
 
@@ -65,4 +71,8 @@ class FeatureVersionError(BundleError):
 
 
 class GoldenRowError(BundleError):
+    pass
+
+
+class NoProbabilityError(BundleError):
     pass

@@ -7,7 +7,6 @@ from fraud.v1.decision_pb2 import Alert, Decision
 from fraud.v1.scoring_pb2 import ScoreBatchResponse, ScoreBatchResult, ScoreResponse
 
 _DELIMITED: Final = 2  # wire type
-_REPLAYED_SCORE: Final = ScoreResponse(replayed=True).SerializeToString()
 _REPLAYED_RESULT: Final = ScoreBatchResult(replayed=True).SerializeToString()
 
 
@@ -48,9 +47,9 @@ def alert(alert_id: bytes, decision: bytes) -> bytes:
     )
 
 
-def score_response(decision: bytes, *, replayed: bool) -> bytes:
+def score_response(decision: bytes, *, replayed: bool, took_us: int) -> bytes:
     head = frame(ScoreResponse.DECISION_FIELD_NUMBER, len(decision))
-    return b"".join((head, decision, _REPLAYED_SCORE if replayed else b""))
+    return b"".join((head, decision, ScoreResponse(replayed=replayed, took_us=took_us).SerializeToString()))
 
 
 def batch_result(brief: bytes, *, replayed: bool) -> bytes:

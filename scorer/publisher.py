@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Final
 
 import structlog
@@ -224,7 +225,7 @@ class KafkaPublisher:
             log.warning("decisions wait in the spool for the next start", size_bytes=spool.size_bytes)
 
     async def _start_sender(self) -> None:
-        await self._sender.start((self._topics.decisions, self._topics.alerts, self._topics.audit))
+        await self._sender.start(astuple(self._topics))
 
     async def _until_sender_started(self) -> None:
         told = ""

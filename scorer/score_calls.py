@@ -22,6 +22,7 @@ from telemetry.trace_context import TraceContext
 _LEAST_RETRY_MS: Final = 10.0
 _BATCH_RETRY_MS: Final = 250.0
 _SCORES_AT_LEAST: Final = 16  # in flight, however long calls took of late: a pause is no overload
+_NS_PER_US: Final = 1_000
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +70,8 @@ class ScoreCalls:
                 request, now_ms=time.time_ns() // 1_000_000, parent=parent, caller=current_caller()
             )
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
-            return frames.score_response(answer.decision, replayed=answer.replayed)
+            took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
+            return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
         except RefusedError as refused:
             log.info(
                 "refused",

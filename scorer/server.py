@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
@@ -17,9 +19,12 @@ from feature_service.money import RateTable
 from feature_service.server_settings import ServerSettings
 from feature_service.settings import StoreSettings, make_redis_store
 from scorer.assembly import assemble
-from scorer.bundle import load_bundle
-from scorer.deployed_policy import first_policy, serve_policy
+from scorer.change_records import ChangeRecords
+from scorer.deployed_models import first_models, serve_models
+from scorer.deployed_policy import deployed_policy, serve_policy
+from scorer.errors import LineupError
 from scorer.kafka_settings import KafkaSettings
+from scorer.policy_file import LoadedPolicy
 from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
@@ -27,14 +32,15 @@ from scorer.requests import RequestReader
 from scorer.rest_service import rest_service
 from scorer.score_calls import ScoreCalls
 from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
-from scorer.serving import CurrentServing, Serving, serve
+from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
+from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
 from scorer.spool import open_spool
 from scorer.spooling import Spooling
 from scorer.warm_up import warm_up
 from telemetry.keep import KeepPolicy
-from telemetry.metrics import Labels, Metrics, configure_metrics
+from telemetry.metrics import configure_metrics
 from telemetry.spans import configure_tracing
 
 _RETRY_S: Final = 1.0
@@ -58,9 +64,14 @@ async def run(
 
     Raises: BundleError, PolicyError, SpoolError, FeatureError, ConfigurationError for what someone must mend.
     """
-    current = CurrentServing(serve(load_bundle(settings.model_dir)))
     id_key = contract.read_id_key()
-    policy = first_policy(settings, id_key, current.serving.decider)
+    deployment = deployed_policy(settings, id_key)
+    first = await _when_there(
+        "models",
+        LineupError,
+        partial(asyncio.to_thread, first_models, settings, None if deployment is None else deployment.decider),
+    )
+    current = CurrentServing(first.serving)
     requests = RequestReader(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
     random = Random()  # noqa: S311 - ids of spans need to be different, not secret
     async with AsyncExitStack() as stack:
@@ -95,11 +106,14 @@ async def run(
             spool=spool,
         )
         await _when_there("Kafka", KafkaError, lambda: stack.enter_async_context(publisher))
+        shadowing = Shadowing(publisher, metrics, topic=settings.shadow_scores_topic, queue_limit=settings.shadow_queue)
+        stack.push_async_callback(shadowing.close)
         parts = assemble(
             stack,
             current,
             store,
             publisher,
+            shadowing,
             settings=settings,
             contract=contract,
             spans=spans,
@@ -108,9 +122,15 @@ async def run(
         )
         # By the bundle's policy, since one that is switched off would leave things cold.
         await warm_up(requests, parts.maker_of_one, parts.maker_of_many, store, parts.explaining)
-        serve_policy(
-            stack, policy, current, publisher, settings=settings, id_key=id_key, metrics=metrics, random=random
+        records = ChangeRecords(
+            publisher,
+            random,
+            topic=settings.audit_topic,
+            instance=settings.instance,
+            unix_ms=lambda: time.time_ns() // 1_000_000,
         )
+        policy = deployment or LoadedPolicy(first.serving.decider)
+        policies = serve_policy(stack, policy, current, records, settings=settings, id_key=id_key, metrics=metrics)
         _spare_collections()
         calls = ScoreCalls(
             requests,
@@ -133,15 +153,18 @@ async def run(
             max_connection_age_s=settings.max_connection_age_s,
             rest=None if settings.scorer_rest_bind is None else rest_service(calls, bind=settings.scorer_rest_bind),
         )
-        _announce(current.serving, metrics, settings.scorer_bind)
+        await serve_models(
+            stack,
+            first,
+            current,
+            records,
+            policies,
+            keeps_policy=deployment is not None,
+            tell_health=server.tell_health,
+            metrics=metrics,
+        )
+        log.info("serving", bind=settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
-
-
-def _announce(serving: Serving, metrics: Metrics, bind: str) -> None:
-    model = serving.models.full
-    labels: Labels = {"model_name": model.model_name, "model_version": model.model_version}
-    metrics.set("fraud.model.loaded", 1, labels)
-    log.info("serving", bind=bind, model=model.model_name, model_version=model.model_version)
 
 
 def _spare_collections() -> None:

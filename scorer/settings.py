@@ -22,7 +22,14 @@ class ScorerSettings(BaseSettings):
     scorer_instance: str = Field(
         "", description="Name of this process in its decisions; empty stands for the host's name and the process id."
     )
-    model_dir: Path = Field(description="Folder of the model bundle that is served.")
+    model_dir: Path | None = Field(
+        None, description="Folder of the one model bundle that is served; without it FRAUD_MODELS_DIR is needed."
+    )
+    models_dir: Path | None = Field(
+        None,
+        description="Folder of the model registry, whose line-up is looked at every second (docs/models.md); without "
+        "it FRAUD_MODEL_DIR is needed.",
+    )
     policy_file: Path | None = Field(
         None,
         description="TOML file of the deployment's policy, looked at every second (docs/policy.md); without it the "
@@ -79,6 +86,9 @@ class ScorerSettings(BaseSettings):
     shadow_scores_topic: str = Field(
         "shadow-scores", description="Topic of fraud.v1.ShadowScore, keyed by transaction_id: what challengers say."
     )
+    shadow_queue: int = Field(
+        2_000, ge=1, description="Decisions that may wait for challengers; beyond it they go without, and are counted."
+    )
     publish_queue: int = Field(
         20_000,
         ge=1,
@@ -106,6 +116,12 @@ class ScorerSettings(BaseSettings):
     @property
     def stage_shares(self) -> StageShares:
         return StageShares(self.features_until, self.explanation_until, self.idempotency_until)
+
+    @model_validator(mode="after")
+    def _models_from_one_place(self) -> Self:
+        if (self.model_dir is None) == (self.models_dir is None):
+            raise ValueError("give either FRAUD_MODEL_DIR, one bundle, or FRAUD_MODELS_DIR, a registry")
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

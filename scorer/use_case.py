@@ -27,6 +27,7 @@ from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.policy import Action
 from scorer.publication import Publication
+from scorer.shadow import ToShadow, to_shadow
 from scorer.store_waits import StoreWaits
 
 _MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
@@ -70,6 +71,12 @@ class Publisher(Protocol):
         ...
 
 
+class Shadows(Protocol):
+    def offer(self, decided: Sequence[ToShadow]) -> None:
+        """Have challengers score what was answered, when they come to it."""
+        ...
+
+
 class ScoreOne:
     """For one event loop. Close it when no call comes any more."""
 
@@ -81,6 +88,7 @@ class ScoreOne:
         publisher: Publisher,
         explaining: Explaining,
         observer: Observer,
+        shadows: Shadows,
         waits: StoreWaits,
         *,
         monotonic_ns: Callable[[], int],
@@ -91,6 +99,7 @@ class ScoreOne:
         self._publisher = publisher
         self._explaining = explaining
         self._observer = observer
+        self._shadows = shadows
         self._waits = waits
         self._now_ns = monotonic_ns
         self._arriving: list[Case] = []
@@ -203,6 +212,10 @@ class ScoreOne:
         if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
             self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
         self._observe(group, cases)
+        if group.serving.challengers:
+            self._shadows.offer(
+                to_shadow(group, [(case.place, case.assessed.assessment, case.decided.decided_at_ms) for case in cases])
+            )
         if self._arriving:
             self._depart()
 
@@ -228,13 +241,12 @@ class ScoreOne:
         return undecided
 
     def _replay(self, group: Group, case: Case, stored: StoredDecision) -> None:
-        transaction_id, context = group.payments.transaction_ids[case.place], group.contexts[case.place]
         # Again, in case that the process that answered first did not come to it: every answer given is published.
         _, publication = self._maker.replay(group, case.place, stored)
         self._publisher.offer(publication)
         self._observer.replayed(
-            transaction_id,
-            context,
+            group.payments.transaction_ids[case.place],
+            group.contexts[case.place],
             group.payments.parents[case.place],
             group.marks,
             caller="rpc",

@@ -1,14 +1,17 @@
 """Everything a first call would wait for: compiled code, native predictors, connections."""
 
+import asyncio
 import time
 from typing import Final
 
+import numpy as np
 from fraud.v1.scoring_pb2 import ScoreBatchItem, ScoreBatchRequest, ScoreRequest
 from fraud.v1.transaction_pb2 import CHANNEL_CHIP, Location, Transaction
 
 from scorer.decision_maker import DecisionMaker
 from scorer.explaining import Explaining
 from scorer.requests import RequestReader
+from scorer.serving import Serving
 from scorer.use_case import Reader
 
 _BATCH: Final = 2
@@ -35,6 +38,14 @@ async def warm_up(
             assessed = maker.assess(group, maker.predict(group, histories))
             reasons = explaining.of_models([each.assessment for each in assessed])
             maker.decide(group, assessed, reasons, [()] * len(assessed))
+
+
+async def warm_models(serving: Serving) -> None:
+    """Native predictors belong to threads: those of this one. Calls have their turns between."""
+    for models in serving.deciding:
+        for model in (models.full, models.request_only):
+            model.scoring.probability(np.full(len(model.scoring.feature_names), np.nan))
+            await asyncio.sleep(0)
 
 
 def _transaction(now_ms: int) -> Transaction:

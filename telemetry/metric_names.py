@@ -19,6 +19,7 @@ Label = Literal[
     "partition",
     "policy_version",
     "reason",  # a Rejection's name
+    "role",  # champion, canary, shadow
     "stage",
     "tier",  # FULL, DEGRADED_STALE, DEGRADED_NO_FEATURES, FALLBACK_RULES
     "topic",
@@ -44,10 +45,14 @@ CounterName = Literal[
     "fraud.index.failures",
     "fraud.index.rejected",
     "fraud.labels.folded",
+    "fraud.lineup.changes",
+    "fraud.lineup.refusals",
     "fraud.policy.changes",
     "fraud.policy.refusals",
     "fraud.publish.failures",
     "fraud.requests.shed",
+    "fraud.shadow.dropped",
+    "fraud.shadow.scores",
     "fraud.spool.failures",
     "fraud.spool.recovered",
     "fraud.spool.segments_set_aside",
@@ -138,10 +143,16 @@ COUNTERS: Final[dict[CounterName, Metric]] = {
     ),
     "fraud.index.rejected": Metric("{record}", "Records of no use to the index, sent to dead letters.", ("topic",)),
     "fraud.labels.folded": Metric("{label}", "Labels folded into entity histories."),
+    "fraud.lineup.changes": Metric("{change}", "Times that a changed line-up of models was taken."),
+    "fraud.lineup.refusals": Metric(
+        "{change}", "Times that a changed line-up was refused, and the old one kept.", ("cause",)
+    ),
     "fraud.policy.changes": Metric("{change}", "Times that a changed policy file was taken."),
     "fraud.policy.refusals": Metric("{change}", "Times that a changed policy file was refused, and the old one kept."),
     "fraud.publish.failures": Metric("{record}", "Records that Kafka did not acknowledge.", ("topic", "cause")),
     "fraud.requests.shed": Metric("{call}", "Calls refused early because of overload."),
+    "fraud.shadow.dropped": Metric("{decision}", "Decisions that a challenger did not score.", ("cause",)),
+    "fraud.shadow.scores": Metric("{decision}", "Decisions that a challenger scored.", ("model_name", "model_version")),
     "fraud.spool.failures": Metric("{call}", "Calls of the spool that its disk refused.", ("cause",)),
     "fraud.spool.recovered": Metric("{record}", "Records of the spool that Kafka acknowledged."),
     "fraud.spool.segments_set_aside": Metric("{segment}", "Damaged files of the spool, kept for a person to look at."),
@@ -168,7 +179,9 @@ GAUGES: Final[dict[GaugeName, Metric]] = {
     ),
     "fraud.fence.position": Metric("{offset}", "Lowest fence of a partition, over all shards.", ("topic", "partition")),
     "fraud.index.lag": Metric("{record}", "Records of a partition not yet in the index.", ("topic", "partition")),
-    "fraud.model.loaded": Metric("1", "1 while this model is served, 0 after.", ("model_name", "model_version")),
+    "fraud.model.loaded": Metric(
+        "1", "1 while this model is served in this role, 0 after.", ("role", "model_name", "model_version")
+    ),
     "fraud.policy.loaded": Metric("1", "1 while this policy decides, 0 after.", ("policy_version",)),
     "fraud.spool.age": Metric("s", "Since the oldest file of the spool was begun; 0 while it is empty."),
     "fraud.spool.size": Metric("By", "Records in the spool that wait for Kafka."),

@@ -116,13 +116,13 @@ def make_world(directory: Path, *, days: int = 18, customers: int = 900, termina
     )
 
 
-def train_bundle(world: World, directory: Path) -> Path:
-    """The folder of a bundle of the view `production`, written below `directory`."""
+def train_bundle(world: World, directory: Path, *, of_view: str = "production", seed: int = 1) -> Path:
+    """The folder of a bundle, written below `directory`."""
     directory.mkdir(parents=True, exist_ok=True)
     features = directory / "features.parquet"
-    write_features(world.events, make_plan(view("production").names), features, minor_per_major=MINOR_PER_MAJOR)
+    write_features(world.events, make_plan(view(of_view).names), features, minor_per_major=MINOR_PER_MAJOR)
     lengths = Lengths(calibration_days=5, delay_days=3, test_days=3)
-    return train(features, view="production", into=directory / "bundle", lengths=lengths).path
+    return train(features, view=of_view, into=directory / "bundle", lengths=lengths, seed=seed).path
 
 
 def a_payment(world: World, *, back: int = 1) -> Transaction:

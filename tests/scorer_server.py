@@ -12,20 +12,19 @@ from fraud.v1.scoring_pb2 import ScoreBatchRequest, ScoreBatchResponse, ScoreReq
 from fraud.v1.transaction_pb2 import Transaction
 
 from fraudctl.cluster.ports import HOST, free_port
-from fraudctl.cluster.probes import grpc_health
 from fraudctl.cluster.processes import Process, Program
+from loadtests.scorer_probe import serves
 from scorer.servicer import SERVICE
 
 
 class ScorerServer(Process):
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        port = free_port()
-        self.address = f"{HOST}:{port}"
+    def __init__(self, directory: Path, environment: Mapping[str, str], *, port: int | None = None) -> None:
+        """On a port of its own, or on one that others may serve on too."""
+        self.address = f"{HOST}:{port or free_port()}"
         program = Program(
             name="scorer",
             command=lambda: (sys.executable, "-m", "scorer"),
-            probe=grpc_health(self.address),
-            ports=(port,),
+            probe=serves(directory / "scorer.log", self.address),
             environment={**environment, "FRAUD_SCORER_BIND": self.address},
         )
         super().__init__(program, directory)
@@ -54,8 +53,10 @@ class Caller:
     def __exit__(self, *_: object) -> None:
         self.channel.close()
 
-    def score(self, transaction: Transaction, *, traceparent: str = "", timeout_s: float = 10.0) -> ScoreResponse:
-        """Raises grpc.RpcError."""
+    def score(
+        self, transaction: Transaction, *, traceparent: str = "", timeout_s: float | None = 10.0
+    ) -> ScoreResponse:
+        """Without a timeout the scorer takes its own budget. Raises grpc.RpcError."""
         metadata = [("traceparent", traceparent)] if traceparent else []
         answer: ScoreResponse = self._score(ScoreRequest(transaction=transaction), timeout=timeout_s, metadata=metadata)
         return answer

@@ -7,3 +7,7 @@ class TrainingError(Exception):
 
 class FeaturesFileError(TrainingError):
     """A features file that is missing, or lacks columns or rows that are needed."""
+
+
+class ComparisonError(TrainingError):
+    """Models that cannot be compared: what was decided or became known is not there."""

@@ -5,7 +5,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -35,13 +35,18 @@ class RestListener:
         self,
         service: RestService,
         *,
+        is_ready: Callable[[], bool],
         guard: Guard | None,
         tls: TlsFiles | None,
         max_message_bytes: int,
         max_connection_age_s: float,
     ) -> None:
-        """`guard`: None lets everybody in. Raises: ListenError, TlsError."""
+        """`is_ready`: what its health says while it serves; `guard`: None lets everybody in.
+
+        Raises: ListenError, TlsError.
+        """
         self._service = service
+        self._is_ready = is_ready
         self._comments = json.loads(_COMMENTS.read_text())
         self._max_connection_age_s = max_connection_age_s
         self._serving = False
@@ -102,7 +107,7 @@ class RestListener:
         return response
 
     async def _health(self, _request: web.Request) -> web.Response:
-        if self._serving:
+        if self._serving and self._is_ready():
             return web.json_response({"status": "SERVING"})
         return web.json_response({"status": "NOT_SERVING"}, status=503)
 

@@ -101,6 +101,15 @@ class Process:
             else:
                 return
 
+    def ended_within(self, timeout_s: float) -> bool:
+        """Whether it has, by itself or by what was sent to it."""
+        deadline_s = time.monotonic() + timeout_s
+        while self.pid is not None:
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(POLL_S)
+        return True
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL for it and its children once `stop_timeout_s` has passed."""
         pid = self.pid
@@ -109,7 +118,7 @@ class Process:
             return
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        if not self._ended_within(self.program.stop_timeout_s):
+        if not self.ended_within(self.program.stop_timeout_s):
             self.kill()
         self._pid_path.unlink(missing_ok=True)
 
@@ -120,17 +129,9 @@ class Process:
             return
         with suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
-        if not self._ended_within(self.program.stop_timeout_s):
+        if not self.ended_within(self.program.stop_timeout_s):
             raise StartError(f"{self.program.name} (pid {pid}) does not end on SIGKILL")
         self._pid_path.unlink(missing_ok=True)
-
-    def _ended_within(self, timeout_s: float) -> bool:
-        deadline_s = time.monotonic() + timeout_s
-        while self.pid is not None:
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(POLL_S)
-        return True
 
     def _exit_code(self) -> str:
         return f" (exit code {self._child.returncode})" if self._child is not None else ""

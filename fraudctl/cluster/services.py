@@ -1,5 +1,6 @@
 """The project's own services, as data: what runs, with which environment, and how it is asked whether it is ready."""
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ def services(settings: LocalSettings, environment: Mapping[str, str]) -> tuple[P
         _service(
             "scorer",
             grpc_health(settings.scorer_address),
-            {**environment, "FRAUD_SCORER_BIND": settings.scorer_address},
+            {**_without_bundle(environment), "FRAUD_SCORER_BIND": settings.scorer_address},
             ports=(settings.scorer_port,),
         ),
         _service(
@@ -74,6 +75,15 @@ def service_environment(
         "FRAUD_ID_HASH_KEY_FILE": str(id_hash_key_file),
         "OTEL_TRACES_EXPORTER": "zipkin_json",  # Zipkin's server does not take OTLP
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT": span_endpoint,
+    }
+
+
+def _without_bundle(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where a registry is named to this command, the scorer serves that, and not the first model."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name != "FRAUD_MODEL_DIR" or "FRAUD_MODELS_DIR" not in os.environ
     }
 
 

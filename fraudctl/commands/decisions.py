@@ -47,7 +47,9 @@ def replay_decision(
     transaction_id: TransactionId,
     bundle: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of a model bundle to look into, beside FRAUD_MODEL_DIR and FRAUD_BUNDLES_DIR."),
+        typer.Option(
+            help="Folder of a model bundle to look into, beside those of FRAUD_MODEL(S)_DIR and FRAUD_BUNDLES_DIR."
+        ),
     ] = None,
     features: Annotated[
         bool, typer.Option(help="Also compute the features from what the histories hold now, and compare.")
@@ -66,13 +68,18 @@ def replay_decision(
     from feature_service.contract_settings import ContractSettings
     from feature_service.money import RateTable
     from feature_service.settings import StoreSettings, make_redis_store, store_layout
+    from scorer.registry import FolderRegistry
     from scorer.settings import ScorerSettings
 
     with _index() as index:
         contract, store_settings = ContractSettings(), StoreSettings()
         id_key = contract.read_id_key()
         layout = store_layout(store_settings, id_key)
-        folders = [*(bundle or ()), ScorerSettings().model_dir]
+        served = ScorerSettings()
+        folders = [*(bundle or ()), *([served.model_dir] if served.model_dir else [])]
+        if served.models_dir is not None:
+            registry = FolderRegistry(served.models_dir)
+            folders += [registry.bundle(version) for version in registry.versions()]
         inspector = Inspector(
             index,
             Bundles(folders=folders, folder_of_folders=InspectionSettings().bundles_dir),

@@ -11,20 +11,36 @@ from typing import Final
 from fraudctl.doctor.deployment import Deployment
 from fraudctl.doctor.finding import Finding, ok, warning, wrong
 from scorer.bundle import load_bundle
-from scorer.errors import BundleError
+from scorer.errors import BundleError, LineupError
+from scorer.registry import FolderRegistry
 
 _DAY_S: Final = 86_400
 _EXPIRES_SOON_DAYS: Final = 21
 
 
 async def check_model(deployment: Deployment) -> list[Finding]:
-    """As a scorer would load it, golden rows included."""
+    """All that a scorer would load, as it does it, golden rows included."""
+    folder, registry = deployment.scorer.model_dir, deployment.scorer.models_dir
+    if folder is not None:
+        return [await _check_bundle(folder)]
+    assert registry is not None  # one of the two is set
+    models = FolderRegistry(registry)
     try:
-        manifest = (await asyncio.to_thread(load_bundle, deployment.scorer.model_dir)).manifest
+        entry = models.current()
+    except LineupError as error:
+        return [wrong("model", str(error), "restore lineup.json from history/, or make a line-up by `fraudctl models`")]
+    if entry is None:
+        return [wrong("model", f"{registry} has no line-up", "`fraudctl models add` a bundle, then `promote` it")]
+    return [await _check_bundle(models.bundle(version)) for version in sorted(entry.lineup.versions)]
+
+
+async def _check_bundle(folder: Path) -> Finding:
+    try:
+        manifest = (await asyncio.to_thread(load_bundle, folder)).manifest
     except BundleError as error:
         remedy = "train a bundle, or restore this one: a scorer that starts refuses it"
-        return [wrong("model", f"{type(error).__name__}: {error}", remedy)]
-    return [ok("model", f"{manifest.model_name} {manifest.model_version}, features {manifest.feature_set_version}")]
+        return wrong("model", f"{type(error).__name__}: {error}", remedy)
+    return ok("model", f"{manifest.model_name} {manifest.model_version}, features {manifest.feature_set_version}")
 
 
 async def check_tls(deployment: Deployment) -> list[Finding]:

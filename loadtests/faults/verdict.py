@@ -1,13 +1,9 @@
 """After a fault: all that the input must give, compared with what is there."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from numpy.typing import NDArray
 
 from feature_service.catalogue import view
@@ -22,13 +18,13 @@ from feature_service.stores.layout import COMPACTED_HEADER, HEADER_BYTES, RECORD
 from feature_service.stores.redis_store import RedisHistoryStore
 from loadtests.faults.given import Expected
 from loadtests.faults.world import World
+from loadtests.topic_keys import keys_in
 from stream_processor.barrier import wait_until_folded
 from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 
 _VIEWS: Final = ("handbook", "production")
 _READ_ROWS: Final = 512
 _FOLD_TIMEOUT_S: Final = 120.0
-_POLL_MS: Final = 300
 _EXAMPLES: Final = 5
 
 
@@ -72,13 +68,17 @@ async def judge(world: World, expected: Expected, *, patience_s: float = 60.0) -
         await _compare_records(store, expected, verdict)
         await _compare_features(world, store, expected, verdict)
     topics = world.topics
-    wanted = {topics.decisions: expected.decisions, topics.alerts: expected.alerts}
-    found = {topic: await _keys(world, topic, ids, patience_s) for topic, ids in wanted.items()}
-    verdict.lost_decisions = len(expected.decisions - found[topics.decisions])
-    verdict.lost_alerts = len(expected.alerts - found[topics.alerts])
-    letters = await _keys(world, topics.dead_letters, expected.refused, patience_s)  # by their origin
+    verdict.lost_decisions = len(await _missing(world, topics.decisions, expected.decisions, patience_s))
+    verdict.lost_alerts = len(await _missing(world, topics.alerts, expected.alerts, patience_s))
+    letters = await keys_in(  # by their origin
+        world.connection, topics.dead_letters, lambda found: len(found) >= expected.refused, patience_s=patience_s
+    )
     verdict.lost_dead_letters = expected.refused - len(letters)
     return verdict
+
+
+async def _missing(world: World, topic: str, ids: frozenset[str], patience_s: float) -> frozenset[str]:
+    return ids - await keys_in(world.connection, topic, lambda found: found >= ids, patience_s=patience_s)
 
 
 async def _wait_until_folded(world: World, store: RedisHistoryStore) -> None:
@@ -191,37 +191,3 @@ def _entities_at_the_end(expected: Expected) -> NDArray[np.void]:
     rows = np.concatenate(reads)
     rows["event_time_ms"] = expected.rows["event_time_ms"].max()
     return rows
-
-
-async def _keys(world: World, topic: str, wanted: frozenset[str] | int, patience_s: float) -> set[str]:
-    """The keys in a topic, once those that are wanted are among them, or so many."""
-    found: set[str] = set()
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=list(world.connection.bootstrap_servers),
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-    )
-    await consumer.start()
-    try:
-        consumer.assign([TopicPartition(topic, number) for number in await _partitions(consumer, topic)])
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
-                async for keys in _batches(consumer):
-                    found |= keys
-                    if len(found) >= wanted if isinstance(wanted, int) else found >= wanted:
-                        break
-    finally:
-        await consumer.stop()
-    return found
-
-
-async def _batches(consumer: Any) -> AsyncIterator[set[str]]:
-    while True:
-        fetched: Mapping[TopicPartition, list[Any]] = await consumer.getmany(timeout_ms=_POLL_MS)
-        yield {record.key.decode() for records in fetched.values() for record in records}
-
-
-async def _partitions(consumer: Any, topic: str) -> set[int]:
-    await consumer._client._wait_on_metadata(topic)  # noqa: SLF001 - there is no other way before a subscription
-    partitions: set[int] = consumer.partitions_for_topic(topic)
-    return partitions

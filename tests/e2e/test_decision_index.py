@@ -36,9 +36,6 @@ async def test_a_decision_is_explained_replayed_and_forgotten(cluster: RunningCl
     assert told["trace_id"] == decision.trace_id
     assert [each["transaction_id"] for each in told["recent_on_card"]] == [before.transaction_id]
     assert [each["is_fraud"] for each in told["labels"]] == [True]
-    shown = await cluster.fraudctl("explain", payment.transaction_id)
-    assert decision.reasons[0].words in shown
-    assert person.card not in shown
 
     replayed = json.loads(await cluster.fraudctl("replay-decision", payment.transaction_id, "--json"))
     assert replayed["identical"]
@@ -52,7 +49,6 @@ async def test_a_decision_is_explained_replayed_and_forgotten(cluster: RunningCl
     found = {each["feature"]: each for each in replayed["features"]["differences"]}
     assert found["card_count_1h"]["now"] - found["card_count_1h"]["captured"] == 1
     assert {each["cause"] for each in found.values()} == {"LATE_PAYMENTS"}
-    assert "The same bits." in await cluster.fraudctl("replay-decision", payment.transaction_id)
 
     await cluster.fraudctl("forget", f"card:{person.card}")
     async with asyncio.timeout(TIMEOUT_S):

@@ -17,7 +17,7 @@ from fraud.v1.scoring_pb2 import DESCRIPTOR, ScoreRequest, ScoreResponse
 from fraud.v1.transaction_pb2 import Transaction
 
 from feature_service.callers import current_caller
-from feature_service.grpc_server import ExposedTokensError
+from feature_service.grpc_server import ExposedTokensError, GrpcServer
 from feature_service.listener import ListenError
 from feature_service.refusal import CallRefusedError
 from feature_service.rest import Call, Endpoint, RestService
@@ -50,6 +50,7 @@ def service(answer: Answer, bind: str = "localhost:0") -> RestService:
 @dataclass
 class Client:
     session: aiohttp.ClientSession
+    server: GrpcServer
     port: int
     scheme: str
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,7 +85,7 @@ async def serving(
     )
     assert server.rest_port is not None
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls or True)) as session:
-        made = Client(session, server.rest_port, "http" if tls is None else "https")
+        made = Client(session, server, server.rest_port, "http" if tls is None else "https")
         running = asyncio.create_task(server.serve(drain_s=PATIENCE_S))
         stopping = asyncio.create_task(made.stop.wait())
         stopping.add_done_callback(lambda _: running.cancel())
@@ -267,6 +268,19 @@ async def test_replaced_tls_files_count_for_the_next_connection(
         again, _, _ = await client.post(ssl=trusting(successor, of_after))
 
     assert (code, again) == (200, 200)
+
+
+async def test_its_health_is_that_of_grpc() -> None:
+    async with serving() as client:
+        await client.server.tell_health(False)
+        not_ready = await client.get("/healthz")
+        called, _, _ = await client.post()
+        await client.server.tell_health(True)
+        ready = await client.get("/healthz")
+
+    assert not_ready == (503, {"status": "NOT_SERVING"})
+    assert called == 200  # either way
+    assert ready == (200, {"status": "SERVING"})
 
 
 async def refuses_newcomers(client: Client) -> None:

@@ -30,6 +30,7 @@ class Served:
     decisions_topic: str
     alerts_topic: str
     audit_topic: str
+    shadow_scores_topic: str
 
     def environment(self, redis_url: str) -> Mapping[str, str]:
         return {
@@ -40,6 +41,7 @@ class Served:
             "FRAUD_DECISIONS_TOPIC": self.decisions_topic,
             "FRAUD_ALERTS_TOPIC": self.alerts_topic,
             "FRAUD_AUDIT_TOPIC": self.audit_topic,
+            "FRAUD_SHADOW_SCORES_TOPIC": self.shadow_scores_topic,
         }
 
     def fold_into(self, redis_url: str) -> None:
@@ -56,10 +58,11 @@ def served(tmp_path_factory: pytest.TempPathFactory, kafka_bootstrap: str) -> Se
     directory = tmp_path_factory.mktemp("world")
     world = make_world(directory)
     bundle_path = train_bundle(world, directory)
-    decisions, alerts, audit = (f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts", "audit"))
-    topics = [TopicSpec(decisions, partitions=3), TopicSpec(alerts), TopicSpec(audit)]
+    names = [f"{topic}-{secrets.token_hex(4)}" for topic in ("decisions", "alerts", "audit", "shadow-scores")]
+    decisions, *others = names
+    topics = [TopicSpec(decisions, partitions=3), *map(TopicSpec, others)]
     asyncio.run(ensure_topics(kafka_bootstrap, topics))
-    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, decisions, alerts, audit)
+    return Served(world, load_bundle(bundle_path), bundle_path, kafka_bootstrap, *names)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 import pytest
-from fraud.v1.audit_pb2 import Change
+from fraud.v1.audit_pb2 import CHANGE_SUBJECT_POLICY, Change
 from fraud.v1.decision_pb2 import (
     ACTION_APPROVE,
     ACTION_CHALLENGE,
@@ -61,7 +61,8 @@ class Deployment:
 
     def _changes(self) -> list[Change]:
         records = published(self.served.bootstrap, self.served.audit_topic, [self.instance])[self.instance]
-        return [Change.FromString(record.value) for record in records]
+        changes = [Change.FromString(record.value) for record in records]
+        return [change for change in changes if change.subject == CHANGE_SUBJECT_POLICY]
 
     def policy(self, **changes: str) -> Decider:
         """Put there; as the scorer is going to load it."""

@@ -1,5 +1,6 @@
 """`Score` of a real scorer: its answer is what offline features and the bundle give, whoever asks how often."""
 
+import time
 from collections.abc import Callable
 
 import grpc
@@ -53,6 +54,19 @@ def test_a_decision_says_what_it_was_made_of(served: Served, caller: Caller) -> 
     assert not decision.HasField("freshness_ms")  # nobody folds
     assert 0 < decision.latency.features_us <= decision.latency.total_us
     assert decision.scorer_instance
+
+
+def test_every_answer_says_how_long_the_call_took(served: Served, caller: Caller) -> None:
+    payment = a_payment(served.world)
+
+    begun_s = time.monotonic()
+    first = caller.score(payment)
+    first_us = 1e6 * (time.monotonic() - begun_s)
+    again = caller.score(payment)
+
+    assert first.decision.latency.total_us <= first.took_us < first_us
+    assert again.replayed
+    assert again.took_us > 0
 
 
 def test_a_retry_gets_the_stored_decision(served: Served, caller: Caller) -> None:

@@ -42,7 +42,7 @@ BROUGHT_SECRETS = {
     "kafka": {"username", "password"},
     "decision-index": {"url"},
 }
-BROUGHT_CLAIMS = {"model-bundle"}
+BROUGHT_CLAIMS = {"model-registry"}
 # The exporters' own time limit, for the last export after the calls have drained.
 LAST_EXPORT_S = 10
 
@@ -101,7 +101,7 @@ def test_secrets_claims_and_volumes_exist(service: str) -> None:
         assert {mount["name"] for mount in item["volumeMounts"]} <= volumes.keys()
     for volume in volumes.values():
         assert volume.get("secret", {}).get("secretName", "id-hash-key") in BROUGHT_SECRETS
-        assert volume.get("persistentVolumeClaim", {}).get("claimName", "model-bundle") in BROUGHT_CLAIMS
+        assert volume.get("persistentVolumeClaim", {}).get("claimName", "model-registry") in BROUGHT_CLAIMS
     for variable in container(service)["env"]:
         if reference := variable.get("valueFrom", {}).get("secretKeyRef"):
             assert reference["key"] in BROUGHT_SECRETS[reference["name"]]

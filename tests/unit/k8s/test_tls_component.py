@@ -13,6 +13,7 @@ from fraudctl.commands.configuration import settings_classes, variables
 from tests.unit.k8s.manifests import BASE, SERVICES, Object, of_kind, pod
 
 COMPONENT = BASE.parent / "components" / "tls"
+CALLING_OR_CALLED = tuple(service for service in SERVICES if service != "decision-index")
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 
 
@@ -32,14 +33,14 @@ def environment_of(service: str) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container_of(service)["env"]}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", CALLING_OR_CALLED)
 def test_every_variable_is_one_that_a_service_reads(service: str) -> None:
     known = {name for _, settings in settings_classes() for name in variables(settings)}
 
     assert environment_of(service).keys() <= known
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", CALLING_OR_CALLED)
 def test_files_that_settings_name_are_mounted_to_be_read(service: str) -> None:
     volumes = {volume["name"] for volume in patch_of(service)["volumes"]}
     mounts = container_of(service)["volumeMounts"]
@@ -70,7 +71,7 @@ def test_nobody_but_the_stream_processor_and_labelled_namespaces_may_call() -> N
     (rule,) = policies["scorer"]["spec"]["ingress"]
     assert rule["from"][0]["podSelector"] == of_kind("Deployment")["stream-processor"]["spec"]["selector"]
     assert [port["port"] for port in rule["ports"]] == ["grpc"]
-    assert policies["stream-processor"]["spec"]["ingress"] == []
+    assert policies["stream-processor"]["spec"]["ingress"] == policies["decision-index"]["spec"]["ingress"] == []
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed: the component is not rendered")

@@ -1,7 +1,10 @@
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import grpc
 import pytest
@@ -52,3 +55,52 @@ def test_refusals_are_counted_by_status_and_timed(address: str) -> None:
     assert calls.refusals == {"UNIMPLEMENTED": 3}
     assert not calls.responses
     assert (calls.latencies_s > 0).all()
+
+
+def test_a_call_without_an_answer_ends_with_its_own_deadline() -> None:
+    with silent_server() as silent, method_at(silent, METHOD) as echo:
+        calls = call_on_schedule(echo, [Request(b"x", timeout_s=0.1), Request(b"x", timeout_s=0.2)], Schedule(500, 2))
+    assert calls.refusals == {"DEADLINE_EXCEEDED": 2}
+    assert not calls.succeeded.any()
+    assert (calls.latencies_s >= (0.1, 0.2)).all()
+
+
+def test_refusals_with_a_hint_when_to_come_again_are_counted() -> None:
+    with refusing_server((("grpc-retry-pushback-ms", "20"),)) as hinting, method_at(hinting, METHOD) as echo:
+        hinted = call_on_schedule(echo, [Request(b"x")] * 3, Schedule(500, 3))
+    with refusing_server(()) as curt, method_at(curt, METHOD) as echo:
+        unhinted = call_on_schedule(echo, [Request(b"x")] * 3, Schedule(500, 3))
+    assert hinted.refusals == unhinted.refusals == {"RESOURCE_EXHAUSTED": 3}
+    assert (hinted.retry_hints, unhinted.retry_hints) == (3, 0)
+
+
+def test_calls_are_never_sent_before_they_are_due(address: str) -> None:
+    with method_at(address, METHOD) as echo:
+        calls = call_on_schedule(echo, [Request(b"x")] * 20, Schedule(500, 20))
+    assert (calls.started_s <= calls.sent_s).all()
+    assert (calls.sent_s < calls.ended_s).all()
+
+
+@contextmanager
+def silent_server() -> Iterator[str]:
+    """Takes connections and says nothing."""
+    with socket.create_server((HOST, 0)) as listening:
+        yield f"{HOST}:{listening.getsockname()[1]}"
+
+
+@contextmanager
+def refusing_server(trailers: tuple[tuple[str, str], ...]) -> Iterator[str]:
+    def refuse(_: bytes, context: grpc.ServicerContext) -> bytes:
+        context.set_trailing_metadata(trailers)
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "on purpose")
+
+    server = grpc.server(ThreadPoolExecutor(max_workers=2))
+    service, _, name = METHOD.removeprefix("/").partition("/")
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {name: grpc.unary_unary_rpc_method_handler(refuse)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = server.add_insecure_port(f"{HOST}:0")
+    server.start()
+    try:
+        yield f"{HOST}:{port}"
+    finally:
+        server.stop(None).wait()

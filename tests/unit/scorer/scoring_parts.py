@@ -16,7 +16,6 @@ from opentelemetry.sdk.resources import Resource
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
 from feature_service.online import KeySet, OnlineFeatures
-from feature_service.plan import make_plan
 from feature_service.records import DECODED, Kind
 from feature_service.stores.attempts import BurstRead
 from feature_service.stores.layout import StoreLayout
@@ -33,6 +32,7 @@ from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
 from scorer.serving import CurrentServing, serve
+from scorer.shadow import ToShadow
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.use_case import ScoreOne
@@ -135,6 +135,16 @@ class Outbox:
         return [Decision.FromString(each.decision) for each in self.published]
 
 
+@dataclass
+class Offered:
+    """`Shadows`."""
+
+    offered: list[ToShadow] = field(default_factory=list)
+
+    def offer(self, decided: Sequence[ToShadow]) -> None:
+        self.offered += decided
+
+
 class Parts:
     """Everything is switched by its parts' fields."""
 
@@ -153,12 +163,13 @@ class Parts:
         self.histories = Histories(self.store, self.decisions)
         self.bursts = Bursts(self.histories)
         self.outbox = Outbox()
+        self.shadows = Offered()
         self.times = ConfirmedTimes()
-        features = OnlineFeatures(
-            make_plan(self.current.serving.feature_names), LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000
-        )
         spans = ScoreSpans(SpanEmitter(Resource({}), []), KeepPolicy(0), Random(1), alerts_topic="alerts")
-        self.assessor = Assessor(self.models, features, freshness_limit_ms=freshness_limit_ms)
+        self.assessor = Assessor(
+            lambda plan: OnlineFeatures(plan, LAYOUT, minor_per_major=100, slack_ms=7 * 86_400_000),
+            freshness_limit_ms=freshness_limit_ms,
+        )
 
         def make_maker(origin: Origin.ValueType) -> DecisionMaker:
             return DecisionMaker(
@@ -178,6 +189,7 @@ class Parts:
             self.outbox,
             self.explaining,
             Observer(spans, Metrics(Resource({}), [])),
+            self.shadows,
         )
         self.breaker = Breaker(limit=3, pause_ms=1_000)
         waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)

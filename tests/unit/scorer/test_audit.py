@@ -4,6 +4,7 @@ from fraud.v1.audit_pb2 import CHANGE_SUBJECT_POLICY, Change
 from opentelemetry.sdk.resources import Resource
 
 from scorer.audit import PolicyAudit
+from scorer.change_records import ChangeRecords
 from scorer.errors import PolicyError
 from scorer.policy.decider import version_of
 from scorer.policy_file import LoadedPolicy
@@ -29,8 +30,8 @@ class Outbox:
 
 
 def audit_of(outbox: Outbox) -> PolicyAudit:
-    metrics = Metrics(Resource({}), [])
-    return PolicyAudit(outbox, metrics, Random(1), topic="audit", instance="scorer-1", unix_ms=lambda: 1_700)
+    records = ChangeRecords(outbox, Random(1), topic="audit", instance="scorer-1", unix_ms=lambda: 1_700)
+    return PolicyAudit(records, Metrics(Resource({}), []))
 
 
 def test_the_start_is_a_change_from_nothing() -> None:

@@ -64,7 +64,7 @@ async def test_an_id_twice_is_decided_once_within_a_part_and_across_parts(parts:
 
 async def test_a_spoilt_history_degrades_only_its_own_payments(parts: Parts) -> None:
     payments = payments_of(*IDS)
-    keys = parts.assessor.features.keys(payments.rows)
+    keys = parts.assessor.keys(parts.current.serving, payments.rows)
     parts.histories.spoilt = {keys.keys[keys.places[1, 0]]}  # the second customer's
 
     tiers = [decision.tier for decision, _ in await parts.score_batch(payments)]

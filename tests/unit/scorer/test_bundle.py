@@ -1,7 +1,5 @@
-import json
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 
 from feature_service import catalogue
-from scorer.bundle import load_bundle
+from scorer.bundle import load_bundle, load_policy_alone
 from scorer.bundle_writer import NewBundle
 from scorer.errors import (
     BundleError,
@@ -20,30 +18,15 @@ from scorer.errors import (
     BundleModelError,
     FeatureVersionError,
     GoldenRowError,
+    NoProbabilityError,
     UnknownFeatureError,
 )
-from scorer.manifest import FILES, MANIFEST, model_version, sha256
+from scorer.manifest import FILES, MANIFEST, model_version
 from scorer.policy import Action, Tier
 from scorer.tree_tables import expected_log_odds
+from tests.bad_bundles import change, sign, with_corrupt_model, with_nan_on_golden_rows
 
 from .conftest import NAMES, REQUEST_NAMES, Trained
-
-
-def change(path: Path, name: str, edit: Callable[[Any], None], *, signed: bool = True) -> None:
-    """Edits a JSON file of a bundle; signed: with its hash in the manifest, as a writer with a fault would leave it."""
-    content = json.loads((path / name).read_text())
-    edit(content)
-    (path / name).write_text(json.dumps(content))
-    if signed:
-        sign(path)
-
-
-def sign(path: Path) -> None:
-    manifest = json.loads((path / MANIFEST).read_text())
-    manifest["files"] = {file: sha256((path / file).read_bytes()) for file in FILES}
-    names = (manifest["feature_names"], manifest["request_feature_names"])
-    manifest["model_version"] = model_version(manifest["files"], *names)
-    (path / MANIFEST).write_text(json.dumps(manifest))
 
 
 def change_model(path: Path, found: str, changed: str) -> None:
@@ -147,6 +130,15 @@ def test_a_model_text_that_is_none_is_refused(bundle_path: Path) -> None:
         load_bundle(bundle_path)
 
 
+def test_the_policy_of_a_bundle_is_there_though_its_models_are_not(bundle_path: Path) -> None:
+    whole = load_bundle(bundle_path).decider
+    with_corrupt_model(bundle_path)
+    assert load_policy_alone(bundle_path).content == whole.content
+    (bundle_path / "policy.json").write_bytes(b"{}")
+    with pytest.raises(BundleHashError, match=r"policy\.json"):
+        load_policy_alone(bundle_path)
+
+
 def test_a_calibration_that_falls_is_refused(bundle_path: Path) -> None:
     change(bundle_path, "calibration.json", lambda both: both["full"]["probability"].reverse())
     with pytest.raises(BundleFormatError, match="never decrease"):
@@ -206,6 +198,12 @@ def test_a_tree_cut_short_is_refused_though_lightgbm_would_end_the_process(bundl
         load_bundle(bundle_path)
 
 
+def test_a_model_that_gives_no_number_is_refused_even_where_that_is_what_it_gave_before(bundle_path: Path) -> None:
+    with_nan_on_golden_rows(bundle_path)
+    with pytest.raises(NoProbabilityError, match=r"model\.txt, golden row 0"):
+        load_bundle(bundle_path)
+
+
 def test_a_golden_row_of_another_width_is_refused(bundle_path: Path) -> None:
     change(bundle_path, "golden.json", lambda golden: golden["full"][0]["vector"].pop())
     with pytest.raises(BundleFormatError, match=r"golden\.json"):
@@ -221,6 +219,7 @@ def test_every_fault_is_a_bundle_error() -> None:
         BundleModelError,
         FeatureVersionError,
         GoldenRowError,
+        NoProbabilityError,
         UnknownFeatureError,
     }
     assert faults == set(BundleError.__subclasses__())

@@ -26,7 +26,7 @@ def an_alert(model: ServedModel | None, *, amount: float, rules: tuple[Rule, ...
     if model is not None:
         vector[model.scoring.feature_names.index("amount")] = amount
     answer = Answer(Action.REVIEW, Override.NONE, 0.0)
-    return Assessment(Tier.FULL, model, vector, 0.9, Action.REVIEW, answer, rules, (), ())
+    return Assessment(Tier.FULL, model, vector, 0.9, Action.REVIEW, answer, rules, (), (), vector)
 
 
 def test_each_gets_the_reasons_of_its_own_model(models: Models) -> None:
@@ -53,7 +53,7 @@ def test_a_model_that_refuses_leaves_the_others_their_reasons(models: Models) ->
         def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
             raise ModelError("mute")
 
-    mute = ServedModel("mute", "1", "1", Mute())
+    mute = ServedModel("mute", "1", "1", Mute(), slice(0, 0))
     explaining = Explaining(limit=2, monotonic_ns=lambda: 0)
     found = explaining.of_models([an_alert(mute, amount=2.0), an_alert(models.full, amount=2.0)])
     assert [bool(reasons) for reasons in found] == [False, True]

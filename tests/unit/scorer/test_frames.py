@@ -47,11 +47,12 @@ def test_an_alert(decision: Decision) -> None:
     assert alert == Alert(alert_id="some-id", decision=decision)
 
 
-@given(decision=DECISIONS, replayed=st.booleans())
-def test_a_score_response(decision: Decision, replayed: bool) -> None:
-    response = ScoreResponse.FromString(frames.score_response(decision.SerializeToString(), replayed=replayed))
+@given(decision=DECISIONS, replayed=st.booleans(), took_us=st.integers(0, 2**32 - 1))
+def test_a_score_response(decision: Decision, replayed: bool, took_us: int) -> None:
+    response = frames.score_response(decision.SerializeToString(), replayed=replayed, took_us=took_us)
 
-    assert response == ScoreResponse(decision=decision, replayed=replayed)
+    expected = ScoreResponse(decision=decision, replayed=replayed, took_us=took_us)
+    assert ScoreResponse.FromString(response) == expected
 
 
 @given(results=st.lists(st.tuples(DECISIONS, st.booleans()) | st.just("REJECTION_LATE"), max_size=5))

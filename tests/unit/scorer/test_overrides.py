@@ -68,8 +68,8 @@ async def test_switched_off_nothing_is_asked_and_everything_approved_and_publish
 async def test_switched_off_no_history_is_read_and_a_retry_still_gets_its_decision(parts: Parts) -> None:
     payment = payments_of("a", amount_minor=FRAUD_MINOR)
     first, _ = await parts.score(payment)
+    parts.histories.spoilt = set(parts.assessor.keys(parts.current.serving, payment.rows).keys)
     serve_policy(parts, mode="off")
-    parts.histories.spoilt = set(parts.assessor.features.keys(payment.rows).keys)
     group = parts.maker.prepare(payment, arrived_ns=0, decoded_ns=0)
     assert group.all_keys == group.decision_keys
     retried, answer = await parts.score(payment)

@@ -1,6 +1,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from scorer.errors import PolicyError
 from scorer.policy import Decider
 from scorer.policy_file import LoadedPolicy, load_policy
 from scorer.policy_watch import PolicyWatcher, watch_policy
-from scorer.serving import CurrentServing, Serving, serve
+from scorer.serving import CurrentServing, serve
 from tests.unit.scorer.policy_files import STOLEN, put, write_policy
 
 KEY = IdKey.from_hex("000102030405060708090a0b0c0d0e0f")
@@ -120,7 +121,7 @@ async def test_what_is_served_is_replaced_by_what_is_good_and_kept_for_what_is_b
 ) -> None:
     first = load_policy(file, KEY).decider
     serving = serve(load_bundle(bundle_path))
-    current = CurrentServing(Serving(serving.models, first))
+    current = CurrentServing(replace(serving, decider=first))
     heard = Heard()
     watching = asyncio.create_task(watch_policy(PolicyWatcher(file, KEY, first), current, heard, period_s=0.01))
     try:

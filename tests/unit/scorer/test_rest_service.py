@@ -54,7 +54,9 @@ def calls(parts: Parts, tmp_path: Path) -> ScoreCalls:
 @pytest.fixture
 async def address(calls: ScoreCalls) -> AsyncIterator[str]:
     service = rest_service(calls, bind="127.0.0.1:0")
-    listener = RestListener(service, guard=None, tls=None, max_message_bytes=10_000, max_connection_age_s=60)
+    listener = RestListener(
+        service, is_ready=lambda: True, guard=None, tls=None, max_message_bytes=10_000, max_connection_age_s=60
+    )
     await listener.start()
     yield f"http://127.0.0.1:{listener.port}"
     await listener.stop(0)

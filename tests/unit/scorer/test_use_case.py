@@ -143,7 +143,7 @@ async def test_a_store_that_is_away_is_done_without_at_once(parts: Parts) -> Non
 
 async def test_a_history_that_cannot_be_read_is_done_without(parts: Parts) -> None:
     payment = payments_of("a")
-    parts.histories.spoilt = set(parts.assessor.features.keys(payment.rows).keys)
+    parts.histories.spoilt = set(parts.assessor.keys(parts.current.serving, payment.rows).keys)
 
     decision, _ = await parts.score(payment)
 

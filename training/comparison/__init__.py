@@ -1,0 +1,1 @@
+"""Two models compared by what became of payments: paired, where one was the other's shadow, or by customers' arms."""
