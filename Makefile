@@ -10,7 +10,7 @@ PACKAGES := decision_index feature_service stream_processor scorer training tele
 TYPED := $(PACKAGES) tests protos/*.py
 
 # Programs that must be on PATH or where they are said to be, and the Debian packages they come in.
-PROGRAMS := redis-server:redis-server java:default-jre-headless mvn:maven \
+PROGRAMS := redis-server:redis-server curl:curl java:default-jre-headless mvn:maven \
 	/usr/lib/postgresql/*/bin/postgres:postgresql
 
 help:  ## List the targets.

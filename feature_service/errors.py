@@ -11,7 +11,9 @@ FeatureError
 │   └── ShardOpenError       a fold broke off in the middle: the shard needs `fraudctl repair`
 ├── StoreUnavailableError    no answer, so that it is not known what was applied, or none can be given now: ask again
 │
-│   beside the one module that raises them:
+│   beside the one module that defines them:
+├── CallRefusedError         `refusal`: a call that gets no answer, with the reason as gRPC names it
+│   └── HttpRefusedError     `rest.refusals`: for a reason that only HTTP knows
 ├── CallersFileError         `callers.callers_file`: callers that cannot be told apart, or a file that cannot be read
 ├── ClientIdentityError      `client_identity`: a token, certificate or key that a caller cannot show
 ├── IdKeyError, TokenError   `identity`: a key or a token that cannot be one

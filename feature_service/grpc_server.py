@@ -1,12 +1,12 @@
-"""What every gRPC server of the project has: health, reflection, a drain at the end, and TLS and known callers where
-files say so.
+"""What every gRPC server of the project has: health, reflection, a drain at the end, TLS and known callers where files
+say so, and REST beside it where a setting says so.
 
 Health is for everybody, since those who probe have no names; reflection needs the permission `administer`.
 """
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
 from feature_service.listener import LOOK_S, Listener
 from feature_service.loopback import is_loopback
+from feature_service.rest import RestListener, RestService
 from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsFiles, tls_files
 from telemetry.metrics import Metrics
@@ -55,22 +56,25 @@ class GrpcServer:
         metrics: Metrics,
         max_message_bytes: int,
         max_connection_age_s: int,
+        rest: RestService | None = None,
     ) -> None:
-        """`permissions`: what a caller needs for each of the service's methods.
+        """`permissions`: what a caller needs for each of the service's methods; `rest`: the same calls over HTTP.
 
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
         tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
         handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service))
+        binds = [bind] if rest is None else [bind, rest.bind]
         self._guard: Guard | None = None
         if settings.callers_file is not None:
-            check = partial(_check_recognisable, tls=tls, bind=bind)
+            check = partial(_check_recognisable, tls=tls, binds=binds)
             guard = self._guard = Guard(settings.callers_file, metrics, check=check)
             methods = {f"/{service}/{method}": permission for method, permission in permissions.items()}
             methods[_REFLECTION] = "administer"
             handlers = tuple(guard.protect(each, methods) for each in handlers)
-        elif tls is None and not is_loopback(bind):
-            log.warning("anybody who reaches this port may call everything, in plain text", bind=bind)
+        elif tls is None:
+            for exposed in _exposed(binds):
+                log.warning("anybody who reaches this port may call everything, in plain text", bind=exposed)
         self._service = service
         self._health = health.aio.HealthServicer()
         self._status = health_pb2.HealthCheckResponse.SERVING
@@ -91,21 +95,26 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             return server
 
-        self._listeners = [Listener(bind, partial(make, *handlers), tls)]
-        if settings.health_bind is not None:
-            self._listeners.append(Listener(settings.health_bind, make, None))
-
-    @property
-    def port(self) -> int:
-        return self._listeners[0].port
-
-    @property
-    def health_port(self) -> int:
-        """Where probes get health in plain text; the same as `port` where that is all there is."""
-        return self._listeners[-1].port
+        served = Listener(bind, partial(make, *handlers), tls)
+        probed = served if settings.health_bind is None else Listener(settings.health_bind, make, None)
+        self._listeners: list[Listener | RestListener] = [served] if probed is served else [served, probed]
+        self.port = served.port
+        self.health_port = probed.port  # in plain text; the same as `port` where that is all there is
+        self.rest_port: int | None = None
+        if rest is not None:
+            beside = RestListener(
+                rest,
+                is_ready=lambda: self._status == health_pb2.HealthCheckResponse.SERVING,
+                guard=self._guard,
+                tls=tls,
+                max_message_bytes=max_message_bytes,
+                max_connection_age_s=max_connection_age_s,
+            )
+            self._listeners.append(beside)
+            self.rest_port = beside.port
 
     async def tell_health(self, is_serving: bool) -> None:
-        """What those hear from now on who ask for the service by its name. Calls are answered either way.
+        """What those hear from now on who ask for the service by its name, or by REST. Calls are answered either way.
 
         Who asks for no name hears of the process, which would not be better for being started anew.
         """
@@ -147,13 +156,18 @@ def _reflection(service: str) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})
 
 
-def _check_recognisable(known: KnownCallers, *, tls: TlsFiles | None, bind: str) -> None:
+def _exposed(binds: Sequence[str]) -> list[str]:
+    return [bind for bind in binds if not is_loopback(bind)]
+
+
+def _check_recognisable(known: KnownCallers, *, tls: TlsFiles | None, binds: Sequence[str]) -> None:
     """Raises: ServerError where callers could not be told by what the callers file gives."""
     if known.use_certificates and (tls is None or tls.client_ca is None):
         raise ServerError("callers with `certificates` need FRAUD_TLS_CLIENT_CA_FILE: without it nobody shows one")
-    if known.use_tokens and tls is None and not is_loopback(bind):
+    if known.use_tokens and tls is None and (exposed := _exposed(binds)):
         raise ExposedTokensError(
-            f"callers with tokens need FRAUD_TLS_CERTIFICATE_FILE: at {bind} their tokens would travel in plain text"
+            "callers with tokens need FRAUD_TLS_CERTIFICATE_FILE: "
+            f"at {exposed[0]} their tokens would travel in plain text"
         )
 
 

@@ -9,10 +9,12 @@ import structlog
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
+from feature_service.feature_calls import FeatureCalls
 from feature_service.freshness import watch_freshness
 from feature_service.grpc_server import GrpcServer
 from feature_service.lookup import FeatureLookup
 from feature_service.money import RateTable
+from feature_service.rest_service import rest_service
 from feature_service.server_settings import ServerSettings
 from feature_service.servicer import PERMISSIONS, SERVICE, FeatureServicer
 from feature_service.settings import FeatureServiceSettings, StoreSettings, make_redis_store, timeless
@@ -43,16 +45,18 @@ async def run(
         lookup = FeatureLookup(store, contract, id_key)
         watching = asyncio.create_task(watch_freshness(store, lookup.times, period_s=_FRESHNESS_PERIOD_S))
         stack.callback(watching.cancel)
-        servicer = FeatureServicer(lookup, TransactionDecoder(timeless(contract), rates, id_key), contract)
+        calls = FeatureCalls(lookup, TransactionDecoder(timeless(contract), rates, id_key), contract)
+        rest_bind = settings.feature_service_rest_bind
         server = GrpcServer(
             SERVICE,
-            servicer.handler(),
+            FeatureServicer(calls).handler(),
             PERMISSIONS,
             bind=settings.feature_service_bind,
             settings=server_settings,
             metrics=metrics,
             max_message_bytes=_MAX_MESSAGE_BYTES,
             max_connection_age_s=_MAX_CONNECTION_AGE_S,
+            rest=None if rest_bind is None else rest_service(calls, bind=rest_bind),
         )
         log.info("serving", bind=settings.feature_service_bind)
         await server.serve(drain_s=settings.feature_service_drain_ms / 1_000)

@@ -1,4 +1,4 @@
-"""Settings of every gRPC server: TLS, callers, and a port for probes."""
+"""Settings of every server: TLS, callers, and a port for probes."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ class ServerSettings(BaseSettings):
 
     tls_certificate_file: Path | None = Field(
         None,
-        description="PEM certificate chain of the gRPC servers; without it they speak plain text. This file and the "
-        "two below are read again for each connection, so they can be replaced at any time.",
+        description="PEM certificate chain of the servers, gRPC and REST; without it they speak plain text. This file "
+        "and the two below are read again for each connection, so they can be replaced at any time.",
     )
     tls_key_file: Path | None = Field(None, description="PEM private key of the certificate.")
     tls_client_ca_file: Path | None = Field(

@@ -62,6 +62,9 @@ class FeatureServiceSettings(BaseSettings):
     feature_service_bind: str = Field(
         "127.0.0.1:50052", description="Address the FeatureService listens on, host:port."
     )
+    feature_service_rest_bind: str | None = Field(
+        None, description="Address for the same calls by REST, host:port (docs/rest.md); without it there is none."
+    )
     feature_service_drain_ms: int = Field(
         5_000, ge=0, description="How long calls in flight may take to finish after SIGTERM, ms."
     )

@@ -1,14 +1,17 @@
-"""TLS of a gRPC server: from files, which may be replaced while it runs."""
+"""TLS of a server: from files, which may be replaced while it runs."""
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grpc
 import structlog
 
 from feature_service.errors import FeatureError
+
+Made = TypeVar("Made")
 
 log = structlog.get_logger(__name__)
 
@@ -27,11 +30,18 @@ class TlsFiles:
 
     def credentials(self) -> grpc.ServerCredentials:
         """Of what the files hold whenever a client connects. Raises: TlsError."""
-        replacing = _Replacing(self)
+        replacing = _Replacing[Any](self, lambda pems, _: pems.configuration())
+        changed: Any = replacing.changed  # None where nothing did, which the types do not know
         credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
-            replacing.configuration, replacing.changed, require_client_authentication=self.client_ca is not None
+            replacing.made, changed, require_client_authentication=self.client_ca is not None
         )
         return credentials
+
+    def context(self) -> ssl.SSLContext:
+        """For asyncio's servers; likewise. Raises: TlsError."""
+        context = _ReplacingContext(ssl.PROTOCOL_TLS_SERVER)
+        context.replacing = _Replacing(self, lambda _, checked: checked)
+        return context
 
 
 def tls_files(certificate: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
@@ -57,18 +67,18 @@ class _Pems:
         )
 
 
-class _Replacing:
+class _Replacing(Generic[Made]):
     """Reads the files again for each connection, which costs little beside a handshake."""
 
-    def __init__(self, files: TlsFiles) -> None:
-        """Raises: TlsError."""
+    def __init__(self, files: TlsFiles, make: Callable[[_Pems, ssl.SSLContext], Made]) -> None:
+        """`make`: from what the files hold, and a context that has loaded them. Raises: TlsError."""
         self._files = files
+        self._make = make
         self._seen = self._read()
-        self._check()
-        self.configuration = self._seen.configuration()
+        self.made = make(self._seen, self._check())
 
-    def changed(self) -> Any:
-        """The new configuration, None where nothing changed. gRPC calls this before a handshake, in its own thread.
+    def changed(self) -> Made | None:
+        """What is made of new files, None where nothing changed. gRPC calls this before a handshake, in its own thread.
 
         Files that cannot be used, such as a new certificate beside the old key, change nothing.
         """
@@ -77,12 +87,13 @@ class _Replacing:
             if found == self._seen:
                 return None
             self._seen = found
-            self._check()
+            made = self._make(found, self._check())
         except TlsError as error:
             log.error("TLS stays as it was", error=str(error))
             return None
         log.info("TLS files changed", certificate=str(self._files.certificate))
-        return found.configuration()
+        self.made = made
+        return made
 
     def _read(self) -> _Pems:
         files = self._files
@@ -92,7 +103,7 @@ class _Replacing:
         except OSError as error:
             raise TlsError(f"a TLS file cannot be read: {error}") from error
 
-    def _check(self) -> None:
+    def _check(self) -> ssl.SSLContext:
         """GRPC says of files that it cannot use no more than that."""
         files = self._files
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -105,3 +116,16 @@ class _Replacing:
                 context.load_verify_locations(files.client_ca)
             except (ssl.SSLError, OSError) as error:
                 raise TlsError(f"{files.client_ca} holds no authorities: {error}") from error
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+class _ReplacingContext(ssl.SSLContext):
+    """Each connection gets the context of the files as they are, so that no session of an earlier one is resumed."""
+
+    replacing: _Replacing[ssl.SSLContext]
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """What asyncio and uvloop make a connection's TLS with."""
+        self.replacing.changed()
+        return self.replacing.made.wrap_bio(*arguments, **options)

@@ -29,6 +29,8 @@ from scorer.publication import Topics
 from scorer.publisher import KafkaPublisher
 from scorer.record_sender import RecordSender
 from scorer.requests import RequestReader
+from scorer.rest_service import rest_service
+from scorer.score_calls import ScoreCalls
 from scorer.servicer import PERMISSIONS, SERVICE, ScoringServicer
 from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
@@ -130,7 +132,7 @@ async def run(
         policy = deployment or LoadedPolicy(first.serving.decider)
         policies = serve_policy(stack, policy, current, records, settings=settings, id_key=id_key, metrics=metrics)
         _spare_collections()
-        servicer = ScoringServicer(
+        calls = ScoreCalls(
             requests,
             parts.score_one,
             parts.score_many,
@@ -142,13 +144,14 @@ async def run(
         )
         server = GrpcServer(
             SERVICE,
-            servicer.handler(),
+            ScoringServicer(calls).handler(),
             PERMISSIONS,
             bind=settings.scorer_bind,
             settings=server_settings,
             metrics=metrics,
             max_message_bytes=settings.max_message_bytes,
             max_connection_age_s=settings.max_connection_age_s,
+            rest=None if settings.scorer_rest_bind is None else rest_service(calls, bind=settings.scorer_rest_bind),
         )
         await serve_models(
             stack,

@@ -16,6 +16,9 @@ class ScorerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FRAUD_", frozen=True)
 
     scorer_bind: str = Field("127.0.0.1:50051", description="Address the scorer listens on, host:port.")
+    scorer_rest_bind: str | None = Field(
+        None, description="Address for the same calls by REST, host:port (docs/rest.md); without it there is none."
+    )
     scorer_instance: str = Field(
         "", description="Name of this process in its decisions; empty stands for the host's name and the process id."
     )
@@ -66,7 +69,7 @@ class ScorerSettings(BaseSettings):
         ge=1,
         description="Transactions of a ScoreBatch that are read and scored together; Score calls wait for some of it.",
     )
-    max_message_bytes: int = Field(16_777_216, gt=0, description="Longest gRPC request accepted, bytes.")
+    max_message_bytes: int = Field(16_777_216, gt=0, description="Longest request accepted, bytes.")
     max_connection_age_s: int = Field(
         600, gt=0, description="Age at which clients are told to connect anew, so that new scorers get their share, s."
     )

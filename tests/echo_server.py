@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import MetricReader
 
 from feature_service.callers import current_caller
 from feature_service.grpc_server import GrpcServer
+from feature_service.rest import RestService
 from feature_service.server_settings import ServerSettings
 from telemetry.environment import service_resource
 from telemetry.metrics import Metrics
@@ -38,7 +39,13 @@ async def _who(_request: bytes, _context: Any) -> bytes:
 
 
 def make_server(
-    bind: str, settings: ServerSettings, readers: Sequence[MetricReader] = (), *, echo: Method = _echo
+    bind: str,
+    settings: ServerSettings,
+    readers: Sequence[MetricReader] = (),
+    *,
+    echo: Method = _echo,
+    rest: RestService | None = None,
+    max_connection_age_s: int = 60,
 ) -> GrpcServer:
     """Echo needs the permission `score`; Who, which gives its caller's name, `read_features`."""
     methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
@@ -53,7 +60,8 @@ def make_server(
         settings=settings,
         metrics=Metrics(service_resource("test"), readers),
         max_message_bytes=1_000,
-        max_connection_age_s=60,
+        max_connection_age_s=max_connection_age_s,
+        rest=rest,
     )
 
 

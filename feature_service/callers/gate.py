@@ -11,9 +11,7 @@ from feature_service.callers.token_bucket import TokenBucket
 Cause = Literal["unknown caller", "permission", "size", "rate"]
 
 _NS_PER_MS: Final = 1_000_000
-_UNKNOWN: Final = (
-    "neither the connection's certificate nor a token in the metadata `authorization: Bearer …` names a known caller"
-)
+_UNKNOWN: Final = "neither the connection's certificate nor a token in `authorization: Bearer …` names a known caller"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,30 @@
-"""The callers file at work on a gRPC server: every call is judged before its method sees it."""
+"""The callers file at work on a server: every call is judged before its method sees it."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 import structlog
 
+from feature_service import grpc_abort
 from feature_service.callers.callers_file import parse_callers, read_callers
 from feature_service.callers.gate import Cause, Gate, Tally
 from feature_service.callers.known import KnownCallers, Permission
 from feature_service.errors import FeatureError
+from feature_service.refusal import CallRefusedError, Status
 from telemetry.metrics import Metrics
 
-_CODES: Final[Mapping[Cause, grpc.StatusCode]] = {
-    "unknown caller": grpc.StatusCode.UNAUTHENTICATED,
-    "permission": grpc.StatusCode.PERMISSION_DENIED,
+_STATUSES: Final[Mapping[Cause, Status]] = {
+    "unknown caller": "UNAUTHENTICATED",
+    "permission": "PERMISSION_DENIED",
     # As it stands it will never pass, so nobody should send it again, as RESOURCE_EXHAUSTED would have it.
-    "size": grpc.StatusCode.INVALID_ARGUMENT,
-    "rate": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "size": "INVALID_ARGUMENT",
+    "rate": "RESOURCE_EXHAUSTED",
 }
-# gRPC clients with a retry policy wait as long as this trailer says.
-_RETRY_HINT: Final = "grpc-retry-pushback-ms"
 _AUTHORISATION: Final = "authorization"
 _SCHEME: Final = "bearer "
 _PERIOD_S: Final = 1.0
@@ -39,16 +39,12 @@ def current_caller() -> str:
     return _caller.get()
 
 
-class Context(Protocol):
+class Context(grpc_abort.Context, Protocol):
     """What is used of grpc.aio.ServicerContext."""
 
     def peer_identities(self) -> Iterable[bytes] | None: ...
 
     def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
-
-    def set_trailing_metadata(self, trailing_metadata: tuple[tuple[str, str], ...]) -> None: ...
-
-    async def abort(self, code: grpc.StatusCode, details: str) -> NoReturn: ...
 
 
 class Guard:
@@ -117,17 +113,33 @@ class Guard:
 
     async def admit(self, context: Context, method: str, permission: Permission, request_bytes: int) -> None:
         """Returns for a caller who may make this call; else the call has ended."""
+        names, metadata = context.peer_identities() or (), context.invocation_metadata() or ()
+        try:
+            self.judge(names, metadata, method, permission, request_bytes)
+        except CallRefusedError as refused:
+            await grpc_abort.abort(context, refused)
+
+    def judge(
+        self,
+        certificate_names: Iterable[bytes],
+        metadata: Iterable[tuple[str, str | bytes]],
+        method: str,
+        permission: Permission,
+        request_bytes: int,
+    ) -> None:
+        """Returns for a caller who may make this call, and is the `current_caller` of this task from now on.
+
+        `metadata`: names in lower case. Raises: CallRefusedError.
+        """
         gate = self._gate
         known = gate.known
-        caller = known.of_certificate(context.peer_identities() or ())
-        if caller is None and known.use_tokens and (token := _token(context.invocation_metadata() or ())) is not None:
+        caller = known.of_certificate(certificate_names)
+        if caller is None and known.use_tokens and (token := _token(metadata)) is not None:
             caller = known.of_token(token)
         refusal = gate.judge(caller, permission, request_bytes=request_bytes, now_ns=self._now_ns())
         if refusal is not None:
             self._tally.refused[refusal.caller, method, refusal.cause] += 1
-            if refusal.retry_ms:
-                context.set_trailing_metadata(((_RETRY_HINT, str(refusal.retry_ms)),))
-            await context.abort(_CODES[refusal.cause], refusal.words)
+            raise CallRefusedError(_STATUSES[refusal.cause], refusal.words, retry_ms=refusal.retry_ms)
         assert caller is not None
         self._tally.admitted[caller.name, method] += 1
         _caller.set(caller.name)

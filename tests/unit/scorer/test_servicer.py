@@ -15,6 +15,7 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.money import RateTable
 from scorer.budget import StageShares
 from scorer.requests import RequestReader
+from scorer.score_calls import ScoreCalls
 from scorer.servicer import SERVICE, ScoringServicer
 from telemetry.metrics import Metrics
 from tests.unit.scorer.scoring_parts import Parts
@@ -36,7 +37,7 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
     parts.histories.hangs = True
     contract = ContractSettings(id_hash_key_file=key_file, retention_ms=2**62)
     reader = RequestReader(contract, RateTable.load(contract.rates_file, "EUR"), contract.read_id_key())
-    servicer = ScoringServicer(
+    calls = ScoreCalls(
         reader,
         parts.one,
         parts.many,
@@ -47,7 +48,7 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
         max_batch_calls=1,
     )
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((servicer.handler(),))
+    server.add_generic_rpc_handlers((ScoringServicer(calls).handler(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

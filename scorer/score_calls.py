@@ -1,0 +1,121 @@
+"""Calls for decisions, by whatever transport they come: admitted, read, decided; or refused in words."""
+
+import time
+from math import inf
+from typing import Final
+
+import structlog
+
+from feature_service.callers import current_caller
+from feature_service.errors import StoreUnavailableError
+from feature_service.refusal import CallRefusedError
+from feature_service.score_batch import ScoreBatchError
+from scorer import frames
+from scorer.admission import Admission
+from scorer.batch_use_case import ScoreMany
+from scorer.budget import StageShares, start_budget
+from scorer.requests import RefusedError, RequestReader
+from scorer.use_case import PayloadDiffersError, ScoreOne
+from telemetry.metrics import Metrics
+from telemetry.trace_context import TraceContext
+
+_LEAST_RETRY_MS: Final = 10.0
+_BATCH_RETRY_MS: Final = 250.0
+_SCORES_AT_LEAST: Final = 16  # in flight, however long calls took of late: a pause is no overload
+_NS_PER_US: Final = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class ScoreCalls:
+    """Requests and responses are serialised messages: a transaction is read once, by compiled code."""
+
+    def __init__(
+        self,
+        requests: RequestReader,
+        score_one: ScoreOne,
+        score_many: ScoreMany,
+        metrics: Metrics,
+        *,
+        default_budget_ms: float,
+        shares: StageShares,
+        max_score_calls: int,
+        max_batch_calls: int,
+    ) -> None:
+        self._requests = requests
+        self._score_one = score_one
+        self._score_many = score_many
+        self._metrics = metrics
+        self._default_budget_ms = default_budget_ms
+        self._shares = shares
+        self._scores = Admission(max_score_calls, at_least=min(_SCORES_AT_LEAST, max_score_calls))
+        self._batches = Admission(max_batch_calls)
+
+    async def score(
+        self, request: bytes, *, arrived_ns: int, allowed_ms: float | None, traceparent: str | bytes | None
+    ) -> bytes:
+        """A ScoreResponse for a ScoreRequest. `arrived_ns`: by the monotonic clock; `allowed_ms`: from then on.
+
+        Raises: CallRefusedError.
+        """
+        if allowed_ms is None:
+            allowed_ms = self._default_budget_ms
+        if not self._scores.enter(self._shares.features * allowed_ms):
+            raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
+        parent = None
+        try:
+            budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
+            parent = TraceContext.parse(traceparent)
+            payment = self._requests.score(
+                request, now_ms=time.time_ns() // 1_000_000, parent=parent, caller=current_caller()
+            )
+            answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
+            took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
+            return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
+        except RefusedError as refused:
+            log.info(
+                "refused",
+                rejection=refused.rejection,
+                transaction_id=refused.transaction_id,
+                caller=current_caller(),
+                trace_id=None if parent is None else parent.trace_id_hex,
+            )
+            raise CallRefusedError("INVALID_ARGUMENT", f"{refused.rejection}: {refused}") from refused
+        except PayloadDiffersError as differs:
+            raise CallRefusedError("ALREADY_EXISTS", str(differs)) from differs
+        finally:
+            self._scores.leave(time.thread_time_ns())
+
+    async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
+        """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
+        if not self._batches.enter(inf):
+            raise self._shed(_BATCH_RETRY_MS)
+        try:
+            batch = self._requests.score_batch(request, caller=current_caller())
+            answers = iter(
+                await self._score_many.score(
+                    batch.payments, links=batch.links, arrived_ns=arrived_ns, decoded_ns=time.monotonic_ns()
+                )
+            )
+            results = []
+            for rejection in batch.rejections:
+                if rejection is None:
+                    answer = next(answers)
+                    results.append(frames.batch_result(answer.brief, replayed=answer.replayed))
+                else:
+                    results.append(frames.batch_rejection(rejection))
+            return b"".join(results)
+        except ScoreBatchError as error:
+            raise CallRefusedError("INVALID_ARGUMENT", str(error)) from error
+        except StoreUnavailableError as error:
+            raise CallRefusedError("UNAVAILABLE", str(error)) from error
+        finally:
+            self._batches.leave(time.thread_time_ns())
+
+    def _shed(self, retry_ms: float) -> CallRefusedError:
+        self._metrics.add("fraud.requests.shed")
+        return CallRefusedError(
+            "RESOURCE_EXHAUSTED",
+            "too many calls are in flight here: try another scorer, or later",
+            retry_ms=round(retry_ms),
+        )
