@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+import structlog
+
 from feature_service.errors import StoreUnavailableError
 from scorer.breaker import Breaker
 from scorer.budget import Budget
@@ -17,6 +19,8 @@ LeftMs = Callable[[Budget, int], float]
 
 _NS_PER_MS: Final = 1_000_000
 _SLOW_NS: Final = 5 * _NS_PER_MS  # a caller in a greater hurry says nothing about the store
+
+log = structlog.get_logger(__name__)
 
 
 class StoreWaits:
@@ -40,10 +44,10 @@ class StoreWaits:
         now_ns = self._now_ns()
         patient = [case for case in cases if left_ms(case.budget, now_ns) > 0]
         if not patient or not self._breaker.allows(now_ns):
-            _go_on(then, cases, None)
+            go_on(lambda some: then(some, None), cases)
             return
         if len(patient) < len(cases):
-            _go_on(then, [case for case in cases if left_ms(case.budget, now_ns) <= 0], None)
+            go_on(lambda some: then(some, None), [case for case in cases if left_ms(case.budget, now_ns) <= 0])
         wait = _Wait(self._breaker, self._now_ns, left_ms, patient, then, asked_ns=now_ns)
         asyncio.ensure_future(ask()).add_done_callback(wait.answered)
 
@@ -76,10 +80,10 @@ class _Wait(Generic[Value]):
             return
         if failure is None:
             self._breaker.succeeded()
-            _go_on(self._then, cases, asked.result())
+            go_on(lambda some: self._then(some, asked.result()), cases)
         elif isinstance(failure, StoreUnavailableError):
             self._breaker.failed(self._now_ns())
-            _go_on(self._then, cases, None)
+            go_on(lambda some: self._then(some, None), cases)
         else:
             for case in cases:
                 case.fail(failure)
@@ -98,13 +102,14 @@ class _Wait(Generic[Value]):
         if hurried:
             if now_ns - self._asked_ns > _SLOW_NS:
                 self._breaker.failed(now_ns)
-            _go_on(self._then, hurried, None)
+            go_on(lambda some: self._then(some, None), hurried)
 
 
-def _go_on(then: Callable[[Sequence[Case], Value | None], None], cases: Sequence[Case], value: Value | None) -> None:
-    """Whatever goes wrong, these callers hear of it."""
+def go_on(work: Callable[[Sequence[Case]], None], cases: Sequence[Case]) -> None:
+    """Whatever goes wrong, these callers hear of it, unless they have their answers."""
     try:
-        then(cases, value)
-    except Exception as error:
+        work(cases)
+    except Exception as error:  # the caller of a callback is the event loop, which would only log it
+        log.exception("calls were not decided to their end", calls=len(cases))
         for case in cases:
             case.fail(error)

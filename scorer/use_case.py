@@ -28,7 +28,7 @@ from scorer.payments import Answer, Payments
 from scorer.policy import Action
 from scorer.publication import Publication
 from scorer.shadow import ToShadow, to_shadow
-from scorer.store_waits import StoreWaits
+from scorer.store_waits import StoreWaits, go_on
 
 _MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
 _GATHER_S: Final = 0.002  # longest wait for others while calls are under way
@@ -130,6 +130,9 @@ class ScoreOne:
         cases, self._arriving = self._arriving[:_MOST_TOGETHER], self._arriving[_MOST_TOGETHER:]
         if self._arriving:
             self._departure = asyncio.get_running_loop().call_soon(self._depart)
+        go_on(self._read, cases)
+
+    def _read(self, cases: Sequence[Case]) -> None:
         group = self._maker.prepare(
             Payments.joined([case.payment for case in cases]),
             arrived_ns=min(case.budget.started_ns for case in cases),

@@ -99,6 +99,17 @@ async def test_a_caller_that_gives_up_cancels_nothing(parts: Parts) -> None:
     assert (await parts.score(payments_of("a")))[1].replayed
 
 
+async def test_a_defect_reaches_the_callers(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(parts.maker, "prepare", fails)
+
+    outcomes = await asyncio.gather(*(parts.score(payments_of(name)) for name in ("a", "b")), return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [LookupError] * 2
+
+
 async def test_another_payload_is_refused_also_in_a_race(parts: Parts) -> None:
     await parts.score(payments_of("a"))
 
