@@ -120,12 +120,12 @@ def make_stale(caller: Caller, served: Served, redis_url: str) -> None:
         assert time.monotonic() < deadline_s
 
 
-def publish(served: Served, message: bytes) -> None:
+def publish(served: Served, transaction_id: str, message: bytes) -> None:
     async def send() -> None:
         producer = AIOKafkaProducer(bootstrap_servers=served.bootstrap)
         await producer.start()
         try:
-            await producer.send_and_wait(served.decisions_topic, message)
+            await producer.send_and_wait(served.decisions_topic, message, key=transaction_id.encode())
         finally:
             await producer.stop()
 
@@ -164,7 +164,7 @@ def test_the_decisions_of_every_tier_come_out_with_the_same_bits(
     # A model that refuses cannot be had from outside: here the same use case runs beside the process.
     scene = Scene(served.bundle_path, tmp_path)
     refused = Person().pays(NOW_MS, amount_minor=500_000)
-    publish(served, asyncio.run(scene.decide(refused, Tier.FALLBACK_RULES)))
+    publish(served, refused.transaction_id, asyncio.run(scene.decide(refused, Tier.FALLBACK_RULES)))
     ids[Tier.FALLBACK_RULES] = [refused.transaction_id]
 
     for tier, some in ids.items():

@@ -42,7 +42,8 @@ class Spooled:
         names: set[str] = set()
         for path in self.spool.glob("*/*.spool"):
             with suppress(FileNotFoundError):  # published meanwhile
-                names |= {record.key.decode() for record in read_segment(path.read_bytes()).records}
+                records = read_segment(path.read_bytes()).records
+                names |= {record.key.decode() for record in records if record.topic == self.decisions_topic}
         return names
 
     def published(self, topic: str, ids: Sequence[str]) -> dict[str, int]:
