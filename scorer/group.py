@@ -29,17 +29,10 @@ class Group:
     def only(self, indices: Sequence[int]) -> "Group":
         if len(indices) == len(self.contexts):
             return self
-        payments = self.payments
         chosen = list(indices)
         return Group(
             self.serving,
-            Payments(
-                payments.rows[chosen],
-                [payments.transactions[i] for i in chosen],
-                [payments.transaction_ids[i] for i in chosen],
-                [payments.parents[i] for i in chosen],
-                [payments.callers[i] for i in chosen],
-            ),
+            self.payments.only(chosen),
             KeySet(self.keys.keys, self.keys.places[chosen]),
             [self.decision_keys[i] for i in chosen],
             [self.request_hashes[i] for i in chosen],

@@ -31,6 +31,16 @@ class Payments:
             [each for part in parts for each in part.callers],
         )
 
+    def only(self, indices: Sequence[int]) -> "Payments":
+        chosen = list(indices)
+        return Payments(
+            self.rows[chosen],
+            [self.transactions[i] for i in chosen],
+            [self.transaction_ids[i] for i in chosen],
+            [self.parents[i] for i in chosen],
+            [self.callers[i] for i in chosen],
+        )
+
     def slices(self, size: int) -> Iterator["Payments"]:
         for first in range(0, len(self.transactions), size):
             end = first + size

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
 
+from feature_service.dead_letter import LogRecord
 from feature_service.stores.erasure import Erased, erase
 from feature_service.stores.layout import StoreLayout
 from feature_service.stores.redis_masters import RedisMasters
 from stream_processor.errors import UnsafeTopicError
 from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.log_reader import LogReader
-from stream_processor.record_batch import Record, TopicPartition
+from stream_processor.record_batch import TopicPartition
 from stream_processor.topic_ids import check_topic, describe_topics, kafka_client
 
 _READ_RECORDS = 2_000
@@ -92,6 +93,6 @@ def _key(erasure: Erasure) -> bytes:
     return f"{erasure.key_fingerprint}:{erasure.entity}:{erasure.entity_hash:016x}".encode()
 
 
-def _erasure(record: Record) -> Erasure:
+def _erasure(record: LogRecord) -> Erasure:
     key_fingerprint, entity, entity_hash = (record.key or b"").decode().split(":")
     return Erasure(key_fingerprint, entity, int(entity_hash, 16), record.timestamp)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from feature_service.dead_letter import LogRecord
 
 
 class TopicPartition(NamedTuple):
@@ -13,21 +15,6 @@ class TopicPartition(NamedTuple):
 
     topic: str
     partition: int
-
-
-class Record(Protocol):
-    """One record as the broker sent it."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...  # ms
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +32,7 @@ class RecordBatch:
     values: list[bytes | None]  # n
     offsets: NDArray[np.int64]  # [n], increasing
     timestamps_ms: NDArray[np.int64]  # [n], the records' own: when their producer sent them
-    records: Sequence[Record]  # n, for keys and headers
+    records: Sequence[LogRecord]  # n, for keys and headers
     received_at_ns: int  # monotonic clock
     highwater: int  # the log's next offset, as of this fetch
 
@@ -56,7 +43,7 @@ class RecordBatch:
     def of(
         cls,
         tp: TopicPartition,
-        records: Sequence[Record],
+        records: Sequence[LogRecord],
         *,
         epoch: int,
         from_offset: int,

@@ -24,30 +24,12 @@ from feature_service.plan import make_plan
 from feature_service.records import ENTITIES, RECORD_WORDS
 from feature_service.settings import make_online_features, timeless
 from feature_service.stores.fold_batch import plan_fold
-from scorer.errors import ModelError
 from scorer.policy import Decider, Policy, Tier
-from scorer.reasons import Reason
 from scorer.requests import RequestReader
-from scorer.serving import Models, Scoring
-from tests.unit.scorer.scoring_parts import LAYOUT, NOW_MS, Parts
+from scorer.serving import Models
+from tests.unit.scorer.scoring_parts import LAYOUT, NOW_MS, Mute, Parts
 
 OLD_MS = 3_600_000  # as stale as histories get
-
-
-class Mute:
-    """A model that refuses."""
-
-    def __init__(self, scoring: Scoring) -> None:
-        self.feature_names = scoring.feature_names
-
-    def probability(self, vector: NDArray[np.float64]) -> float:
-        raise ModelError("mute")
-
-    def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        raise ModelError("mute")
-
-    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
-        raise ModelError("mute")
 
 
 class Scene:

@@ -27,11 +27,13 @@ from scorer.budget import Budget, StageShares, start_budget
 from scorer.bundle import load_bundle
 from scorer.decision_maker import Clock, DecisionMaker
 from scorer.decision_writer import DecisionWriter
+from scorer.errors import ModelError
 from scorer.explaining import Explaining
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.publication import Publication
-from scorer.serving import CurrentServing, serve
+from scorer.reasons import Reason
+from scorer.serving import CurrentServing, Scoring, serve
 from scorer.shadow import ToShadow
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
@@ -143,6 +145,22 @@ class Offered:
 
     def offer(self, decided: Sequence[ToShadow]) -> None:
         self.offered += decided
+
+
+class Mute:
+    """A model that refuses."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.feature_names = scoring.feature_names
+
+    def probability(self, vector: NDArray[np.float64]) -> float:
+        raise ModelError("mute")
+
+    def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        raise ModelError("mute")
+
+    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
+        raise ModelError("mute")
 
 
 class Parts:

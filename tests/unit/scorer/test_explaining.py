@@ -5,15 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from scorer.assessment import Assessment
 from scorer.bundle import load_bundle
-from scorer.errors import ModelError
 from scorer.explaining import Explaining
 from scorer.policy import Action, Answer, Override, Rule, Tier
-from scorer.reasons import Reason
 from scorer.serving import Models, ServedModel, serve
+from tests.unit.scorer.scoring_parts import Mute
 
 
 @pytest.fixture
@@ -41,19 +39,7 @@ def test_each_gets_the_reasons_of_its_own_model(models: Models) -> None:
 
 
 def test_a_model_that_refuses_leaves_the_others_their_reasons(models: Models) -> None:
-    class Mute:
-        feature_names = models.full.scoring.feature_names
-
-        def probability(self, vector: NDArray[np.float64]) -> float:
-            raise ModelError("mute")
-
-        def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-            raise ModelError("mute")
-
-        def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
-            raise ModelError("mute")
-
-    mute = ServedModel("mute", "1", "1", Mute(), slice(0, 0))
+    mute = ServedModel("mute", "1", "1", Mute(models.full.scoring), slice(0, 0))
     explaining = Explaining(limit=2, monotonic_ns=lambda: 0)
     found = explaining.of_models([an_alert(mute, amount=2.0), an_alert(models.full, amount=2.0)])
     assert [bool(reasons) for reasons in found] == [False, True]

@@ -17,15 +17,11 @@ from fraud.v1.decision_pb2 import (
     TIER_FULL,
     Decision,
 )
-from numpy.typing import NDArray
 
 from feature_service.stores.fold_batch import plan_fold
-from scorer.errors import ModelError
-from scorer.reasons import Reason
-from scorer.serving import Scoring
 from scorer.use_case import PayloadDiffersError
 from tests.oracle.payments import Payment, log_of
-from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, Parts, payments_of
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, Mute, Parts, payments_of
 
 TIGHT_MS = 60.0
 
@@ -257,22 +253,6 @@ async def test_reasons_that_take_too_long_are_named_and_published_after_the_answ
     without.CopyFrom(published)
     without.ClearField("reasons")
     assert without.SerializeToString(deterministic=True) == decision.SerializeToString(deterministic=True)
-
-
-class Mute:
-    """A model that refuses."""
-
-    def __init__(self, scoring: Scoring) -> None:
-        self.feature_names = scoring.feature_names
-
-    def probability(self, vector: NDArray[np.float64]) -> float:
-        raise ModelError("mute")
-
-    def probabilities(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        raise ModelError("mute")
-
-    def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
-        raise ModelError("mute")
 
 
 async def test_a_model_that_refuses_is_replaced_by_the_other_and_then_by_rules(
