@@ -157,7 +157,7 @@ class _FromRedis(asyncio.Protocol):
     def _pass_back(self) -> None:
         data = self._held.popleft()
         if not self._client.is_closing():
-            self._shared.answers.value += _whole(self._reader, data)  # before the client can see it and ask for the count
+            self._shared.answers.value += _whole(self._reader, data)  # before it is seen
             self._client.write(data)
 
 
