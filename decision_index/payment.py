@@ -12,8 +12,9 @@ from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.contract_settings import ContractSettings
 from feature_service.decoding import TransactionDecoder
 from feature_service.identity import IdKey
+from feature_service.key_set import KeySet
 from feature_service.money import RateTable
-from feature_service.online import KeySet, OnlineFeatures
+from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
 from feature_service.records import ENTITIES, MISSING_INT64
 from feature_service.settings import make_online_features, timeless

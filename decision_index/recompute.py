@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from feature_service.catalogue import features
 from feature_service.catalogue.definitions import HORIZON_MS, Aggregate, Derived, Feature
 from feature_service.kernel import READ_BEFORE_HORIZON
-from feature_service.online import KeySet, OnlineFeatures, approximate_entities
+from feature_service.key_set import KeySet
+from feature_service.online import OnlineFeatures, approximate_entities
 from feature_service.records import ENTITIES, ENTITY_INDEX, RECORD, Kind
 from feature_service.stores.layout import COMPACTED_HEADER, HEADER_BYTES, RECORD_BYTES
 

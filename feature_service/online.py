@@ -7,23 +7,17 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_service.attempts import Attempts
 from feature_service.errors import HistoryFormatError
+from feature_service.history_spans import history_spans
 from feature_service.kernel import APPROXIMATE, Workspace, compute, make_workspace
-from feature_service.packing import pack_transactions
+from feature_service.key_places import place_keys
+from feature_service.key_set import KeySet
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
-from feature_service.stores.layout import HEADER_BYTES, HEADERS, RECORD_BYTES, StoreLayout
+from feature_service.stores.layout import HEADER, StoreLayout
 
-_HEADER_WORDS: Final = HEADER_BYTES // 8
 _FIRST_CAPACITY: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class KeySet:
-    """The different keys that n transactions need, and for each of their entities which key it is."""
-
-    keys: list[bytes]
-    places: NDArray[np.int64]  # (n, 6) index into keys; -1 where the entity is absent or not needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,7 @@ class OnlineFeatures:
     def __init__(self, plan: Plan, layout: StoreLayout, *, minor_per_major: int, slack_ms: int) -> None:
         self.plan = plan
         self._layout = layout
+        self._entities = np.array(plan.entities, dtype=np.int64)
         self._minor_per_major = float(minor_per_major)
         self._slack_ms = slack_ms
         self._space: Workspace = make_workspace(_FIRST_CAPACITY)
@@ -51,48 +46,38 @@ class OnlineFeatures:
     def keys(self, rows: NDArray[np.void]) -> KeySet:
         """The keys for (n,) DECODED rows."""
         places = np.full((rows.shape[0], len(ENTITIES)), -1, dtype=np.int64)
-        keys: list[bytes] = []
-        for entity in self.plan.entities:
-            name = ENTITIES[entity]
-            if rows.shape[0] == 1:
-                if entity_hash := int(rows["entity_hash"][0, entity]):
-                    places[0, entity] = len(keys)
-                    keys.append(self._layout.history_key(name, entity_hash))
-                continue
-            present = np.flatnonzero(rows["entity_hash"][:, entity])
-            unique, inverse = np.unique(rows["entity_hash"][present, entity], return_inverse=True)
-            places[present, entity] = inverse + len(keys)
-            keys += [self._layout.history_key(name, entity_hash) for entity_hash in unique.tolist()]
-        return KeySet(keys, places)
+        most = rows.shape[0] * self._entities.shape[0]
+        hashes, entities = np.empty(most, dtype=np.uint64), np.empty(most, dtype=np.int64)
+        count = place_keys(rows, self._entities, places, hashes, entities)
+        return KeySet(self._layout.history_keys(entities[:count].tolist(), hashes[:count].tolist()), places)
 
     def vectors(
         self,
         rows: NDArray[np.void],
         keys: KeySet,
         histories: Sequence[bytes | None],
-        unseen: NDArray[np.int64] | None = None,
+        attempts: Attempts | None = None,
     ) -> FeatureVectors:
         """Features of (n,) DECODED rows as of their event times, from the values under `keys`.
 
-        `unseen`: (n, 6) how many records at the end of each value a row does not see; None: each sees all. A row whose
-        `transaction_hash` is 0 is a read as of a time, without a transaction. Raises: HistoryFormatError.
+        `attempts` beside those histories: a row sees those that come before its own. A row whose `transaction_hash` is
+        0 is a read as of a time, without a transaction. Raises: HistoryFormatError.
         """
-        lengths = np.fromiter((len(history or b"") for history in histories), dtype=np.int64, count=len(histories))
-        for key, history in zip(keys.keys, histories, strict=True):
-            if history is not None and (
-                not history.startswith(HEADERS) or (len(history) - HEADER_BYTES) % RECORD_BYTES != 0
-            ):
-                raise HistoryFormatError(f"the value under {key!r} is no history of format 1 or 2")
-        words = np.frombuffer(b"".join([history for history in histories if history is not None]), dtype=np.int64)
-        table = np.zeros((len(histories) + 1, 2), dtype=np.int64)  # the last row serves places of -1: no records
-        table[:-1, 0] = (np.cumsum(lengths) - lengths) // 8 + _HEADER_WORDS
-        table[:-1, 1] = np.maximum(lengths - HEADER_BYTES, 0) // RECORD_BYTES
-        spans = table[keys.places]
-        if unseen is not None:
-            spans[:, :, 1] -= unseen
-        self._grow(int(table[:, 1].max()))
-        currents = np.zeros((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
-        pack_transactions(rows, currents)
+        pieces = [HEADER if history is None else history for history in histories]
+        lengths = np.zeros((len(pieces), 2), dtype=np.int64)
+        lengths[:, 0] = [len(piece) for piece in pieces]
+        if attempts is not None:
+            beside = [b"".join(each) for each in zip(attempts.before, attempts.runs, strict=True)]
+            lengths[:, 1] = [len(each) for each in beside]
+            pieces = [piece for both in zip(pieces, beside, strict=True) for piece in both]
+        joined = b"".join(pieces)
+        words = np.frombuffer(joined, dtype=np.int64, count=len(joined) // 8)
+        currents = np.empty((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
+        spans = np.empty((rows.shape[0], len(ENTITIES), 2), dtype=np.int64)
+        longest = history_spans(words, lengths, rows, keys.places, currents, spans)
+        if longest < 0:
+            raise HistoryFormatError(f"the value under {keys.keys[-1 - longest]!r} is no history of format 1 or 2")
+        self._grow(longest)
         result = FeatureVectors(np.empty((rows.shape[0], len(self.plan.names))), np.empty(rows.shape[0], dtype=np.int8))
         compute(
             words,

@@ -12,10 +12,12 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from feature_service.attempts import Attempts
 from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.errors import HistoryFormatError
 from feature_service.kernel import READ_BEFORE_HORIZON
-from feature_service.online import KeySet, OnlineFeatures, approximate_entities
+from feature_service.key_set import KeySet
+from feature_service.online import OnlineFeatures, approximate_entities
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, MISSING_INT64
 from scorer.budget import Stage
@@ -125,24 +127,22 @@ class Assessor:
         rows: NDArray[np.void],
         keys: KeySet,
         histories: Sequence[bytes | None] | None,
-        unseen: NDArray[np.int64] | None = None,
+        attempts: Attempts | None = None,
     ) -> Vectors:
-        """Features of (n,) DECODED rows; without histories those of the request alone. `unseen`: as OnlineFeatures."""
+        """Features of (n,) DECODED rows; without histories those of the request alone. `attempts`: beside those."""
         features = self._features_by(plan)
         if histories is None:
             of_request = features.vectors(rows, _no_keys(rows.shape[0]), [])
             return Vectors(of_request.values, np.zeros(rows.shape[0], dtype=np.bool_), of_request.statuses)
         try:
-            found = features.vectors(rows, keys, histories, unseen)
+            found = features.vectors(rows, keys, histories, attempts)
         except HistoryFormatError as error:
             if rows.shape[0] == 1:
                 log.error("a history cannot be read", error=str(error))
                 return self.vectors(plan, rows, keys, None)
             # One by one, so that only the payments of that entity go without.
             each = [
-                self.vectors(
-                    plan, rows[i : i + 1], *_of_row(keys, histories, i), None if unseen is None else unseen[i : i + 1]
-                )
+                self.vectors(plan, rows[i : i + 1], *_of_row(keys, histories, attempts, i))
                 for i in range(rows.shape[0])
             ]
             return Vectors(
@@ -260,12 +260,16 @@ def _predicted(serving: Serving, models: Models, vectors: Vectors, places: Seque
     )
 
 
-def _of_row(keys: KeySet, histories: Sequence[bytes | None], row: int) -> tuple[KeySet, list[bytes | None]]:
+def _of_row(
+    keys: KeySet, histories: Sequence[bytes | None], attempts: Attempts | None, row: int
+) -> tuple[KeySet, list[bytes | None], Attempts | None]:
     places = keys.places[row]
     used = places[places != _NOWHERE].tolist()
     own = places.copy()
     own[places != _NOWHERE] = np.arange(len(used))
-    return KeySet([keys.keys[place] for place in used], own[np.newaxis]), [histories[place] for place in used]
+    if attempts is not None:
+        attempts = Attempts([attempts.before[place] for place in used], [attempts.runs[place] for place in used])
+    return KeySet([keys.keys[place] for place in used], own[np.newaxis]), [histories[place] for place in used], attempts
 
 
 def _probabilities(model: ServedModel, vectors: NDArray[np.float64], wanted: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from feature_service.attempts import Attempts
 from feature_service.freshness import ConfirmedTimes
 from feature_service.records import ENTITY_INDEX
 from feature_service.stores.layout import StoreLayout
@@ -90,9 +88,9 @@ class DecisionMaker:
         )
 
     def predict(
-        self, group: Group, histories: Sequence[bytes | None] | None, unseen: NDArray[np.int64] | None = None
+        self, group: Group, histories: Sequence[bytes | None] | None, attempts: Attempts | None = None
     ) -> list[Predictions] | None:
-        """`histories`: the values under the group's keys, None where they were not read; `unseen`: of a `BurstRead`.
+        """`histories`: the values under the group's keys, None where they were not read; `attempts`: beside them.
 
         None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
         thread, one at a time.
@@ -101,7 +99,7 @@ class DecisionMaker:
             group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
             return None
         rows = group.payments.rows
-        vectors = self._assessor.vectors(group.serving.plan, rows, group.keys, histories, unseen)
+        vectors = self._assessor.vectors(group.serving.plan, rows, group.keys, histories, attempts)
         group.marks.features_ns = self._clock.monotonic_ns()
         predictions = self._assessor.predict(group.serving, rows, vectors)
         group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feature_service.online import KeySet
+from feature_service.key_set import KeySet
 from scorer.payments import Marks, Payments
 from scorer.serving import Serving
 from telemetry.trace_context import TraceContext

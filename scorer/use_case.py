@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.errors import StoreUnavailableError
-from feature_service.online import KeySet
+from feature_service.key_set import KeySet
 from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
@@ -148,20 +148,18 @@ class ScoreOne:
         )
 
     def _decide(self, all_of: Group, cases: Sequence[Case], found: BurstRead | None) -> None:
-        histories, unseen = None, None
+        histories, attempts = None, None
         if found is not None:
-            histories, unseen = found.histories, found.unseen
+            histories, attempts = found.histories, found.attempts
             cases = self._without_stored(all_of, cases, found.others)
             if not cases:
                 return
-            if unseen is not None and len(cases) < unseen.shape[0]:
-                unseen = unseen[[case.place for case in cases]]
         group = regrouped(all_of, cases)
-        assessed = self._maker.assess(group, self._maker.predict(group, histories, unseen))
+        assessed = self._maker.assess(group, self._maker.predict(group, histories, attempts))
         for case, each in zip(cases, assessed, strict=True):
             case.assessed = each
             case.skipped.extend(each.assessment.skipped)
-            if found is not None and not found.complete:
+            if histories is not None and attempts is None:
                 case.skipped.append("attempts")
         self._explain(group, cases)
         decided = self._maker.decide(

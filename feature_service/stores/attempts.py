@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.exceptions import ResponseError
 
-from feature_service.attempts import attempts_of, with_attempts
+from feature_service.attempts import Attempts, attempts_of
 from feature_service.decisions import mark_declined
-from feature_service.online import KeySet
+from feature_service.key_set import KeySet
 from feature_service.stores.layout import RECORD_BYTES, attempts_key
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_store import RedisServers
@@ -33,10 +33,9 @@ _LIMITS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(number), number) for number in
 class BurstRead:
     """What n payments see of their entities. k keys."""
 
-    histories: list[bytes | None]  # (k,) with all attempts there are
-    unseen: NDArray[np.int64] | None  # (n, 6) records at the end of each that a payment does not see; None: it sees all
+    histories: list[bytes | None]  # (k,)
+    attempts: Attempts | None  # (k,) None: Redis does not take any now
     others: list[bytes | None]
-    complete: bool  # False: Redis does not take attempts now, so that none are seen
 
 
 class RedisAttempts:
@@ -57,11 +56,9 @@ class RedisAttempts:
             [*keys.keys, *others], *self._commands(_ADD, keys.keys, runs)
         )
         count = len(keys.keys)
-        histories, complete = values[:count], not any(isinstance(answer, ResponseError) for answer in before)
-        if not complete:
-            return BurstRead(histories, None, values[count:], complete=False)
-        attempts = [value[_HEADER_BYTES:] for value in before]
-        return BurstRead(*with_attempts(histories, attempts, runs, keys), values[count:], complete=True)
+        is_refused = any(isinstance(answer, ResponseError) for answer in before)
+        attempts = None if is_refused else Attempts([value[_HEADER_BYTES:] for value in before], runs)
+        return BurstRead(values[:count], attempts, values[count:])
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
         """Say of (n,) rows that they were declined, where nobody has said what became of them.
@@ -76,14 +73,14 @@ class RedisAttempts:
 
     @staticmethod
     def _commands(
-        function: bytes, history_keys: Sequence[bytes], runs: Sequence[Sequence[bytes]]
+        function: bytes, history_keys: Sequence[bytes], runs: Sequence[bytes]
     ) -> tuple[list[bytes], list[bytes | memoryview]]:
         """Their keys, and calls of the Function for those that have records."""
         keys: list[bytes] = []
         commands: list[bytes | memoryview] = []
         for history_key, run in zip(history_keys, runs, strict=True):
             if run:
-                key, records = attempts_key(history_key), b"".join(run)
+                key = attempts_key(history_key)
                 keys.append(key)
-                commands.append(_CALL % (len(function), function, len(key), key, _LIMITS, len(records), records))
+                commands.append(_CALL % (len(function), function, len(key), key, _LIMITS, len(run), run))
         return keys, commands

@@ -1,9 +1,10 @@
 """How state is laid out: virtual shards, key names, and the id that tells one layout from another."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from feature_service.records import ENTITIES, RECORD
+from feature_service.records import ENTITIES, ENTITY_INDEX, RECORD
 
 # A history is a header, then records. The last byte is the format's version: in the second there are tiles.
 HEADER: Final = b"FRAUDH\x00\x01"
@@ -15,6 +16,7 @@ FOLD_VERSION: Final = 1
 HISTORY_CAP: Final = 2_048  # records, tiles among them, past which a history is to be compacted
 
 ENTITY_LETTERS: Final = dict(zip(ENTITIES, "ckmtdi", strict=True))  # k: a card
+_LETTERS: Final = "".join(ENTITY_LETTERS.values()).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,15 @@ class StoreLayout:
         return b"%s%d}:fence" % (self.prefix, shard)
 
     def history_key(self, entity: str, entity_hash: int) -> bytes:
-        shard = entity_hash % self.shard_count
-        return b"%s%d}:%s:%016x" % (self.prefix, shard, ENTITY_LETTERS[entity].encode(), entity_hash)
+        return self.history_keys([ENTITY_INDEX[entity]], [entity_hash])[0]
+
+    def history_keys(self, entities: Sequence[int], hashes: Sequence[int]) -> list[bytes]:
+        """`entities`: indices of `ENTITIES`."""
+        prefix, shard_count = self.prefix, self.shard_count
+        return [
+            b"%b%d}:%c:%016x" % (prefix, each % shard_count, _LETTERS[entity], each)
+            for entity, each in zip(entities, hashes, strict=True)
+        ]
 
 
 def attempts_key(history_key: bytes) -> bytes:

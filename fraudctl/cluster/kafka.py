@@ -67,7 +67,14 @@ class KafkaServer(Process):
         if not (self._data / "meta.properties").exists():
             self._format()
         heap = (f"-Xms{self._heap_mib}m", f"-Xmx{self._heap_mib}m")
-        return self._java(*heap, "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:TieredStopAtLevel=1", "kafka.Kafka", str(self._properties_path))
+        return self._java(
+            *heap,
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+            "-XX:TieredStopAtLevel=1",
+            "kafka.Kafka",
+            str(self._properties_path),
+        )
 
     def _format(self) -> None:
         arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", str(self._properties_path))

@@ -12,6 +12,7 @@ import pytest
 import redis
 from numpy.typing import NDArray
 
+from feature_service.attempts import Attempts
 from feature_service.catalogue.definitions import DAY_MS
 from feature_service.errors import StoreUnavailableError
 from feature_service.online import OnlineFeatures
@@ -69,8 +70,8 @@ async def asked(attempts: RedisAttempts, *payments: Payment) -> NDArray[np.float
     rows = decoded(payments)
     keys = FEATURES.keys(rows)
     found = await attempts.read(rows, keys, [])
-    assert found.complete
-    return FEATURES.vectors(rows, keys, found.histories, found.unseen).values
+    assert found.attempts is not None
+    return FEATURES.vectors(rows, keys, found.histories, found.attempts).values
 
 
 async def earlier(attempts: RedisAttempts, *payments: Payment) -> list[int]:
@@ -193,7 +194,7 @@ async def test_other_values_come_in_the_same_round_trip(attempts: RedisAttempts,
     assert found.others == [b"1", None]
     nobody = decoded([replace(payment(2), entities={"ip": 1})])  # whom no feature is of
     without = await attempts.read(nobody, FEATURES.keys(nobody), [b"one"])
-    assert (without.histories, without.others, without.complete) == ([], [b"1"], True)
+    assert (without.histories, without.others, without.attempts) == ([], [b"1"], Attempts([], []))
 
 
 async def test_an_attempt_whose_caller_gave_up_counts(attempts: RedisAttempts) -> None:
@@ -260,6 +261,6 @@ async def test_a_redis_that_is_full_still_gives_histories_and_says_so(own_redis:
                     await RedisAttempts(store.servers).note_declined(rows, FEATURES.keys(rows))
             finally:
                 client.config_set("maxmemory", 0)
-        assert not found.complete
+        assert found.attempts is None
         assert [len(history or b"") for history in found.histories] == [HEADER_BYTES + RECORD_BYTES] * 2
         assert await earlier(RedisAttempts(store.servers), payment(2)) == [1]

@@ -1,14 +1,19 @@
 """What payments see of the attempts before them, against the plain rule: all that stands before their own."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from feature_service.attempts import attempts_of, with_attempts
-from feature_service.online import KeySet, OnlineFeatures
+from feature_service.attempts import attempts_of
+from feature_service.history_spans import history_spans
+from feature_service.key_set import KeySet
+from feature_service.online import OnlineFeatures
 from feature_service.plan import make_plan
-from feature_service.records import ENTITIES, ENTITY_INDEX
-from feature_service.stores.layout import HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.records import ENTITIES, ENTITY_INDEX, RECORD_WORDS
+from feature_service.stores.layout import HEADER, RECORD_BYTES, StoreLayout
 from tests.oracle.payments import Payment, decoded, packed
 
 FEATURES = OnlineFeatures(
@@ -56,7 +61,7 @@ def test_each_sees_what_is_stored_and_every_attempt_before_its_own(
     histories = [HEADER + b"".join(records) if (records := of_key(key, stored)) else None for key in keys.keys]
     before = [b"".join(dict.fromkeys(of_key(key, earlier))) for key in keys.keys]
 
-    values, unseen = with_attempts(histories, before, attempts_of(rows, keys), keys)
+    spans, words = seen_by(rows, keys, histories, before, attempts_of(rows, keys))
 
     for index, payment in enumerate(asked):
         for place in keys.places[index][keys.places[index] >= 0].tolist():
@@ -64,20 +69,19 @@ def test_each_sees_what_is_stored_and_every_attempt_before_its_own(
             entity = named(key, payment)
             assert entity is not None
             attempts = list(dict.fromkeys(of_key(key, [*earlier, *asked])))
-            expected = of_key(key, stored) + attempts[: attempts.index(record(payment, entity))]
-            value = (values[place] or HEADER)[HEADER_BYTES:]
-            hidden = 0 if unseen is None else int(unseen[index, ENTITY_INDEX[entity]])
-            assert value[: len(value) - hidden * RECORD_BYTES] == b"".join(expected)
+            expected = attempts[: attempts.index(record(payment, entity))]
+            first, count = spans[index, ENTITY_INDEX[entity]].tolist()
+            seen = words[first : first + RECORD_WORDS * count].reshape(-1, RECORD_WORDS)
+            records = [each.tobytes() for each in seen]
+            assert records[: len(of_key(key, stored))] == of_key(key, stored)
+            assert list(dict.fromkeys(records[len(of_key(key, stored)) :])) == expected  # the kernel drops copies
 
 
-def test_a_payment_alone_sees_all_that_is_given() -> None:
+def test_a_payment_that_left_no_attempt_sees_all() -> None:
     rows = decoded([Payment(transaction=1, time_ms=1, entities={"card": 7})])
     keys = FEATURES.keys(rows)
-    assert with_attempts([HEADER], [b"x" * RECORD_BYTES], attempts_of(rows, keys), keys) == (
-        [HEADER + b"x" * RECORD_BYTES],
-        None,
-    )
-    assert with_attempts([None], [b""], attempts_of(rows, keys), keys) == ([None], None)
+    spans, _ = seen_by(rows, keys, [None], [bytes(2 * RECORD_BYTES)], [b""])
+    assert spans[0, ENTITY_INDEX["card"]].tolist() == [1, 2]
 
 
 def test_a_key_that_no_payment_is_left_of_has_no_attempts() -> None:
@@ -85,8 +89,27 @@ def test_a_key_that_no_payment_is_left_of_has_no_attempts() -> None:
     keys = FEATURES.keys(rows)
     of_one = KeySet(keys.keys, keys.places[1:])
     runs = attempts_of(rows[1:], of_one)
-    assert [len(run) for run in runs] == [0, 1]
-    values, unseen = with_attempts([HEADER, HEADER], [b"", b""], runs, of_one)
-    assert values == [HEADER, HEADER]
-    assert unseen is None
+    assert [len(run) for run in runs] == [0, RECORD_BYTES]
+    spans, _ = seen_by(rows[1:], of_one, [HEADER, HEADER], [b"", b""], runs)
+    assert spans[0, ENTITY_INDEX["card"]].tolist() == [2, 0]
     assert np.array_equal(of_one.places[:, ENTITY_INDEX["card"]], [1])
+
+
+def seen_by(
+    rows: NDArray[np.void],
+    keys: KeySet,
+    histories: Sequence[bytes | None],
+    before: Sequence[bytes],
+    runs: Sequence[bytes],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n, 6, 2) spans, and the words that they are in."""
+    values = [history or HEADER for history in histories]
+    sizes = [(len(value), len(a) + len(b)) for value, a, b in zip(values, before, runs, strict=True)]
+    lengths = np.array(sizes, dtype=np.int64).reshape(-1, 2)
+    words = np.frombuffer(b"".join(map(b"".join, zip(values, before, runs, strict=True))), dtype=np.int64)
+    currents, spans = (
+        np.empty((len(rows), 6, RECORD_WORDS), dtype=np.int64),
+        np.empty((len(rows), 6, 2), dtype=np.int64),
+    )
+    assert history_spans(words, lengths, rows, keys.places, currents, spans) >= 0
+    return spans, words

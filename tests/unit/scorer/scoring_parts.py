@@ -13,9 +13,11 @@ from fraud.v1.transaction_pb2 import Transaction
 from numpy.typing import NDArray
 from opentelemetry.sdk.resources import Resource
 
+from feature_service.attempts import Attempts
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes
-from feature_service.online import KeySet, OnlineFeatures
+from feature_service.key_set import KeySet
+from feature_service.online import OnlineFeatures
 from feature_service.records import DECODED, Kind
 from feature_service.stores.attempts import BurstRead
 from feature_service.stores.layout import StoreLayout
@@ -108,7 +110,8 @@ class Bursts:
     async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
         values = await self.histories.read([*keys.keys, *others])
         count = len(keys.keys)
-        return BurstRead(values[:count], None, values[count:], self.complete)
+        attempts = Attempts([b""] * count, [b""] * count) if self.complete else None
+        return BurstRead(values[:count], attempts, values[count:])
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
         await asyncio.sleep(0)
