@@ -1,7 +1,7 @@
 """One call of Score on its way to its answer."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from scorer.budget import Budget, Stage
@@ -16,7 +16,9 @@ class Case:
     payment: Payments  # n is 1
     budget: Budget
     decoded_ns: int  # monotonic
-    answer: "asyncio.Future[Answer]"
+    answer: "asyncio.Future[Answer]"  # cancelled where its caller has given up, which ends nothing else
+    ended: Callable[[], None]  # called once, when there is an answer, or a failure
+    has_ended: bool = False
     place: int = 0  # in its group
     skipped: list[Stage] = field(default_factory=list)
     reasons: Sequence[Reason] = ()
@@ -25,12 +27,20 @@ class Case:
     decided: Decided = field(init=False)
 
     def settle(self, answer: Answer) -> None:
-        if not self.answer.done():  # its caller may have given up
+        if self._end():
             self.answer.set_result(answer)
 
     def fail(self, error: BaseException) -> None:
-        if not self.answer.done():
+        if self._end():
             self.answer.set_exception(error)
+
+    def _end(self) -> bool:
+        """Whether somebody waits to hear of it."""
+        if self.has_ended:
+            return False
+        self.has_ended = True
+        self.ended()
+        return not self.answer.done()
 
 
 def regrouped(group: Group, cases: Sequence[Case]) -> Group:

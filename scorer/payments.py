@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_service.records import DECODED
 from telemetry.trace_context import TraceContext
 
 
@@ -24,7 +25,8 @@ class Payments:
         if len(parts) == 1:
             return parts[0]
         return cls(
-            np.concatenate([part.rows for part in parts]),
+            # NumPy takes ten times as long to concatenate rows of many fields.
+            np.frombuffer(b"".join([part.rows.tobytes() for part in parts]), dtype=DECODED),
             [each for part in parts for each in part.transactions],
             [each for part in parts for each in part.transaction_ids],
             [each for part in parts for each in part.parents],

@@ -104,10 +104,14 @@ class ScoreOne:
         self._now_ns = monotonic_ns
         self._arriving: list[Case] = []
         self._departure: asyncio.Handle
-        self._unfinished: set[asyncio.Future[Any]] = set()
+        self._under_way = 0  # calls without an answer
+        self._all_ended = asyncio.Event()
+        self._all_ended.set()
+        self._unfinished: set[asyncio.Future[Any]] = set()  # that answers left to be done
 
     async def close(self) -> None:
         """Finish what is under way, and what answers left to be done."""
+        await self._all_ended.wait()
         while self._unfinished:
             await asyncio.wait(self._unfinished)
 
@@ -119,11 +123,18 @@ class ScoreOne:
         loop = asyncio.get_running_loop()
         if not self._arriving:
             self._departure = (
-                loop.call_later(_GATHER_S, self._depart) if self._unfinished else loop.call_soon(self._depart)
+                loop.call_later(_GATHER_S, self._depart) if self._under_way else loop.call_soon(self._depart)
             )
-        case = Case(payment, budget, decoded_ns, self._unfinished_future(loop))
+        case = Case(payment, budget, decoded_ns, loop.create_future(), self._one_ended)
         self._arriving.append(case)
-        return await asyncio.shield(case.answer)
+        self._under_way += 1
+        self._all_ended.clear()
+        return await case.answer
+
+    def _one_ended(self) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._all_ended.set()
 
     def _depart(self) -> None:
         self._departure.cancel()
@@ -208,7 +219,7 @@ class ScoreOne:
             case.settle(Answer(decision, replayed=False))
             if case.reasons_are_late:
                 loop = asyncio.get_running_loop()
-                explained = self._unfinished_future(loop)
+                explained = self._finishing(loop.create_future())
                 loop.call_later(_AFTER_ANSWERS_S, self._publish_explained, case, publication, explained)
         if declined := [case for case in cases if case.assessed.assessment.action is Action.DECLINE]:
             self._finishing(asyncio.ensure_future(self._note_declined(group, declined)))
@@ -277,9 +288,6 @@ class ScoreOne:
         declined = group.only([case.place for case in cases])
         with suppress(StoreUnavailableError):
             await self._bursts.note_declined(declined.payments.rows, declined.keys)
-
-    def _unfinished_future(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[Any]":
-        return self._finishing(loop.create_future())
 
     def _finishing(self, future: "asyncio.Future[Any]") -> "asyncio.Future[Any]":
         self._unfinished.add(future)

@@ -84,12 +84,12 @@ class RedisPipe:
 
 
 class _Call:
-    __slots__ = ("answers", "expired", "found", "wanted")
+    __slots__ = ("answers", "expires_s", "found", "wanted")
 
-    def __init__(self, wanted: int, found: "asyncio.Future[list[Any]]", expired: asyncio.TimerHandle) -> None:
+    def __init__(self, wanted: int, found: "asyncio.Future[list[Any]]", expires_s: float) -> None:
         self.wanted = wanted
         self.found = found
-        self.expired = expired
+        self.expires_s = expires_s  # by the event loop's clock
         self.answers: list[Any] = []
 
 
@@ -105,6 +105,7 @@ class _Stream(asyncio.Protocol):
         self._outgoing: list[bytes | memoryview] = []
         self._failure: str | None = None
         self._answered = asyncio.Event()  # all of them
+        self._watch: asyncio.TimerHandle | None = None  # one for all: most calls are answered long before
         self._previous = transport.get_protocol()
         transport.set_protocol(self)
 
@@ -118,7 +119,10 @@ class _Stream(asyncio.Protocol):
         self._outgoing.extend(commands)
         found: asyncio.Future[list[Any]] = self._loop.create_future()
         self._answered.clear()
-        self._calls.append(_Call(len(commands), found, self._loop.call_later(self._timeout_s, self._expire)))
+        expires_s = self._loop.time() + self._timeout_s
+        self._calls.append(_Call(len(commands), found, expires_s))
+        if self._watch is None:
+            self._watch = self._loop.call_at(expires_s, self._expire)
         return found
 
     async def drain(self) -> None:
@@ -136,7 +140,6 @@ class _Stream(asyncio.Protocol):
                     return
                 call.answers.append(answer)
             calls.popleft()
-            call.expired.cancel()
             if not call.found.done():
                 call.found.set_result(call.answers)
         self._answered.set()
@@ -151,14 +154,21 @@ class _Stream(asyncio.Protocol):
         self._outgoing.clear()
 
     def _expire(self) -> None:
+        self._watch = None
+        if not self._calls:
+            return
+        if self._calls[0].expires_s > self._loop.time():
+            self._watch = self._loop.call_at(self._calls[0].expires_s, self._expire)
+            return
         self._fail(f"Redis did not answer within {self._timeout_s} s")
         self._transport.abort()
 
     def _fail(self, failure: str) -> None:
         self._failure = self._failure or failure
         calls, self._calls = self._calls, deque()
+        if self._watch is not None:
+            self._watch.cancel()
         for call in calls:
-            call.expired.cancel()
             if not call.found.done():
                 call.found.set_exception(StoreUnavailableError(failure))
         self._answered.set()

@@ -42,7 +42,7 @@ class Told:
 
 def case(name: str, allowed_ms: float = PLENTY_MS) -> Case:
     future = asyncio.get_running_loop().create_future()
-    return Case(payments_of(name), budget(allowed_ms), time.monotonic_ns(), future)
+    return Case(payments_of(name), budget(allowed_ms), time.monotonic_ns(), future, lambda: None)
 
 
 @pytest.fixture
