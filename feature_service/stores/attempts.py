@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from feature_service.attempts import Attempts, attempts_of
 from feature_service.decisions import mark_declined
 from feature_service.key_set import KeySet
+from feature_service.records import DECODED, ENTITIES
 from feature_service.stores.layout import RECORD_BYTES, attempts_key
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_store import RedisServers
@@ -39,11 +40,12 @@ class BurstRead:
 
 
 class RedisAttempts:
-    """For those who decide before a payment is in any log."""
+    """For those who decide before a payment is in any log. Loads its compiled code when it is made."""
 
     def __init__(self, servers: RedisServers) -> None:
         """`servers`: such as `RedisHistoryStore.servers`."""
         self._servers = servers
+        attempts_of(np.zeros(0, dtype=DECODED), KeySet([], np.empty((0, len(ENTITIES)), dtype=np.int64)))
 
     async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
         """Leave attempts of (n,) DECODED rows, and read what came before each; and the values under `others`, (m,).
