@@ -82,6 +82,36 @@ def test_contributions_are_those_of_lightgbm(given: tuple[lightgbm.Booster, NDAr
         assert np.all(np.diff(in_order) <= TOLERANCE * max(np.abs(strengths).sum(), 1e-300))
 
 
+@settings(max_examples=40, deadline=None)
+@given(models(), st.integers(0, 15))
+def test_the_strongest_are_those_of_the_contributions(
+    given: tuple[lightgbm.Booster, NDArray[np.float64]], limit: int
+) -> None:
+    booster, rows = given
+    shap = TreeShap(booster.model_to_string(), rows.shape[1])
+    found = shap.strongest(rows, limit=limit)
+    for row, contributions, strongest in zip(rows, shap.contributions(rows)[:, :-1], found, strict=True):
+        in_order = np.argsort(-contributions, kind="stable")[:limit]
+        expected = [(place, row[place], contributions[place]) for place in in_order if contributions[place] > 0]
+        np.testing.assert_array_equal(np.array(strongest).reshape(-1, 3), np.array(expected).reshape(-1, 3))
+
+
+def test_of_equally_strong_features_the_first_comes_first() -> None:
+    random = np.random.default_rng(5)
+    rows = random.integers(0, 2, (400, 1)).astype(np.float64)
+    text = fit({"categories": [], "num_leaves": 2, "min_data_in_leaf": 5}, rows, 5, 1).model_to_string()
+    header, tree, rest = (*text.partition("\n\n\nend of trees")[0].split("\n\n"), text[text.index("end of trees") :])
+    # One tree for each of six features, otherwise the same.
+    trees = [tree.replace("Tree=0", f"Tree={i}").replace("feature=0", f"feature={i}") + "\n\n\n" for i in range(6)]
+    sizes = " ".join(str(len(each)) for each in trees)
+    copies = "\n".join(line for line in header.splitlines() if not line.startswith("tree_sizes"))
+    shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{rest}", 6)
+    for limit in (1, 4, 9):
+        strongest = [one for row in ([0.0] * 6, [1.0] * 6) for one in shap.strongest(np.array([row]), limit=limit)[0]]
+        assert [each.place for each in strongest] == list(range(min(limit, 6)))
+        assert len({each.log_odds for each in strongest}) == 1
+
+
 def brute_force(trees: list[Tree], row: NDArray[np.float64]) -> list[float]:
     """From the definition, over all sets of features. For splits of values that are not missing."""
 
