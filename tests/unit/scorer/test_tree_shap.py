@@ -99,13 +99,14 @@ def test_the_strongest_are_those_of_the_contributions(
 def test_of_equally_strong_features_the_first_comes_first() -> None:
     random = np.random.default_rng(5)
     rows = random.integers(0, 2, (400, 1)).astype(np.float64)
-    text = fit({"categories": [], "num_leaves": 2, "min_data_in_leaf": 5}, rows, 5, 1).model_to_string()
-    header, tree, rest = (*text.partition("\n\n\nend of trees")[0].split("\n\n"), text[text.index("end of trees") :])
+    text = str(fit({"categories": [], "num_leaves": 2, "min_data_in_leaf": 5}, rows, 5, 1).model_to_string())
+    of_one, end, rest = text.partition("end of trees")
+    header, tree = of_one.rstrip().split("\n\n")
     # One tree for each of six features, otherwise the same.
     trees = [tree.replace("Tree=0", f"Tree={i}").replace("feature=0", f"feature={i}") + "\n\n\n" for i in range(6)]
     sizes = " ".join(str(len(each)) for each in trees)
     copies = "\n".join(line for line in header.splitlines() if not line.startswith("tree_sizes"))
-    shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{rest}", 6)
+    shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{end}{rest}", 6)
     for limit in (1, 4, 9):
         strongest = [one for row in ([0.0] * 6, [1.0] * 6) for one in shap.strongest(np.array([row]), limit=limit)[0]]
         assert [each.place for each in strongest] == list(range(min(limit, 6)))
