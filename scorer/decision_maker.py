@@ -128,9 +128,7 @@ class DecisionMaker:
     ) -> list[Decided]:
         """All of the group; `reasons` and `skipped` (n) of each."""
         decided_at_ms = self._clock.unix_ms()
-        shared = self._writer.shared(
-            decided_at_ms=decided_at_ms, times=_times(group.marks, self._clock.monotonic_ns())
-        )
+        shared = self._writer.shared(decided_at_ms=decided_at_ms, times=_times(group.marks, self._clock.monotonic_ns()))
         payments = group.payments
         decided = []
         for index, (each, transaction_id, transaction, payload_hash, context) in enumerate(

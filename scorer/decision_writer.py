@@ -1,7 +1,6 @@
 """Decisions as bytes of the contract. What is added later is appended: protobuf merges concatenated messages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
@@ -25,8 +24,7 @@ _VALUE_TAG: Final = double_tag(ReasonMessage.VALUE_FIELD_NUMBER)
 _CONTRIBUTION_TAG: Final = double_tag(ReasonMessage.CONTRIBUTION_FIELD_NUMBER)
 
 
-@dataclass(frozen=True, slots=True)
-class StageTimes:
+class StageTimes(NamedTuple):
     """Microseconds; for one of many scored together, those of the many."""
 
     decode_us: int

@@ -40,9 +40,11 @@ class Decider:
         self.alert_actions: Final = frozenset(Action[name] for name in policy.alert_actions)
         self.is_off: Final = policy.mode == "off"
         self._thresholds = Thresholds(policy.costs)
-        self._caps = {tier: Action[policy.most_severe[tier.name]] for tier in Tier}
-        self._rules = {
-            tier: tuple((rule, Action[rule.action]) for rule in policy.rules if tier.name in rule.tiers)
+        self._by_tier = {
+            tier: (
+                Action[policy.most_severe[tier.name]],
+                tuple((rule, Action[rule.action]) for rule in policy.rules if tier.name in rule.tiers),
+            )
             for tier in Tier
         }
         self._matcher: ListMatcher | None = None
@@ -66,16 +68,17 @@ class Decider:
         action = Action.APPROVE
         if probability is not None:
             action = self._thresholds.action(probability, self._amount(amount_minor))
-        held: list[Rule] = []
-        for rule, least in self._rules[tier]:
+        cap, rules = self._by_tier[tier]
+        held: tuple[Rule, ...] = ()
+        for rule, least in rules:
             if rule.holds(request):
-                held.append(rule)
+                held = (*held, rule)
                 action = max(action, least)
-        return lists.bound(min(action, self._caps[tier])), tuple(held)
+        return lists.bound(min(action, cap)), held
 
     def has_rules(self, tier: Tier) -> bool:
         """Whether `decide` looks at the request."""
-        return bool(self._rules[tier])
+        return bool(self._by_tier[tier][1])
 
     def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
         """What is answered where `decided` was; `unit` as `units` gives it."""
