@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from feature_service.catalogue import features
-from scorer.tree_shap import Contribution
+from scorer.tree_walk import NO_FEATURE
 from scorer.wording import phrase
 
 
@@ -31,17 +34,22 @@ class Explainer:
             raise ValueError(f"{len(feature_names)} features, but usual values for {len(usual)}")
         # All that does not depend on a value.
         self._features = tuple(
-            (name.upper(), name, of_feature, of_feature.usual(mean))
+            (name.upper(), name, of_feature.words, of_feature.usual(mean))
             for name, of_feature, mean in zip(feature_names, phrases, usual, strict=True)
         )
 
-    def reasons(self, strongest: Sequence[Sequence[Contribution]]) -> list[tuple[Reason, ...]]:
-        """Of each payment what its strongest contributions say, in their order."""
-        return [tuple([self._reason(*each) for each in of_payment]) for of_payment in strongest]
-
-    def _reason(self, place: int, value: float, log_odds: float) -> Reason:
-        code, name, of_feature, usual = self._features[place]
-        return Reason(code, of_feature.words(value, usual), name, value, log_odds)
+    def reasons(self, strongest: NDArray[np.float64]) -> list[tuple[Reason, ...]]:
+        """Of each of (n, limit, FOUND), as `TreeShap.strongest` gives them, what they say, in their order."""
+        reasons = []
+        for of_payment in strongest.tolist():
+            said = []
+            for place, value, contribution in of_payment:
+                if place == NO_FEATURE:
+                    break
+                code, name, words, usual = self._features[int(place)]
+                said.append(Reason(code, words(value, usual), name, value, contribution))
+            reasons.append(tuple(said))
+        return reasons
 
 
 def rule_reason(rule_id: str, words: str) -> Reason:

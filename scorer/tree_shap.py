@@ -1,20 +1,12 @@
 """Exact SHAP values of a model's log-odds, in microseconds: those of LightGBM's `pred_contrib`, but for rounding."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.errors import ModelError
 from scorer.tree_tables import expected_log_odds, make_tables
 from scorer.tree_text import parse_trees
-from scorer.tree_walk import FOUND, NO_FEATURE, find_strongest, walk_trees
-
-
-class Contribution(NamedTuple):
-    place: int  # of the feature, among those of the model
-    value: float  # of that feature
-    log_odds: float
+from scorer.tree_walk import FOUND, find_strongest, walk_trees
 
 
 class TreeShap:
@@ -48,18 +40,16 @@ class TreeShap:
         out[:, -1] = self._expected
         return out
 
-    def strongest(self, rows: NDArray[np.float64], *, limit: int) -> list[list[Contribution]]:
-        """Of each of rows (n, features) the `limit` greatest contributions above 0, the greatest first.
+    def strongest(self, rows: NDArray[np.float64], *, limit: int) -> NDArray[np.float64]:
+        """Of rows (n, features) as (n, limit, FOUND) the greatest contributions above 0, the greatest first.
 
-        Otherwise as `contributions`: in one step of compiled code, since each further one costs microseconds.
+        NO_FEATURE is the place of what lies behind the last. Otherwise as `contributions`, of which it is the few that
+        people are told: in one step of compiled code, since each further one costs microseconds.
         """
         matrix = self._matrix(rows)
         found = np.empty((len(matrix), limit, FOUND))
         find_strongest(matrix, self._tables, found)
-        return [
-            [Contribution(int(place), value, log_odds) for place, value, log_odds in of_row if place != NO_FEATURE]
-            for of_row in found.tolist()
-        ]
+        return found
 
     def _matrix(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         matrix = np.ascontiguousarray(rows, dtype=np.float64)

@@ -1,14 +1,15 @@
+import numpy as np
 import pytest
 
 from feature_service.errors import CatalogueError
 from scorer.reasons import Explainer, Reason, rule_reason
-from scorer.tree_shap import Contribution
+from scorer.tree_walk import NO_FEATURE
 
 
 def test_reasons_say_what_contributes_most() -> None:
     explainer = Explainer(["amount", "is_night", "is_weekend", "card_count_1h"], [50.0, 0.2, 0.3, 0.3])
-    strongest = [[Contribution(3, 5.0, 2.5), Contribution(0, 300.0, 1.5)], [Contribution(1, 1.0, 0.2)]]
-    found, of_other = explainer.reasons(strongest)
+    nothing = (NO_FEATURE, 0.0, 0.0)
+    found, of_other = explainer.reasons(np.array([[(3, 5.0, 2.5), (0, 300.0, 1.5)], [(1, 1.0, 0.2), nothing]]))
     assert [reason.code for reason in found] == ["CARD_COUNT_1H", "AMOUNT"]
     assert found[0].words == "5 payments with this card in the last hour (usual: 0.3)"
     assert (found[0].feature, found[0].value, found[0].contribution) == ("card_count_1h", 5.0, 2.5)
@@ -17,7 +18,7 @@ def test_reasons_say_what_contributes_most() -> None:
 
 def test_without_contributions_there_are_no_reasons() -> None:
     explainer = Explainer(["amount"], [50.0])
-    assert explainer.reasons([[]]) == [()]
+    assert explainer.reasons(np.array([[(NO_FEATURE, 0.0, 0.0)]])) == [()]
 
 
 def test_an_unknown_name_is_refused_before_scoring() -> None:

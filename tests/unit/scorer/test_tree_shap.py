@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scorer.errors import ModelError
 from scorer.tree_shap import TreeShap
 from scorer.tree_text import Tree, parse_trees
+from scorer.tree_walk import FOUND, NO_FEATURE
 
 from .conftest import NAMES, Trained, trained
 
@@ -90,10 +91,12 @@ def test_the_strongest_are_those_of_the_contributions(
     booster, rows = given
     shap = TreeShap(booster.model_to_string(), rows.shape[1])
     found = shap.strongest(rows, limit=limit)
+    assert found.shape == (len(rows), limit, FOUND)
     for row, contributions, strongest in zip(rows, shap.contributions(rows)[:, :-1], found, strict=True):
         in_order = np.argsort(-contributions, kind="stable")[:limit]
         expected = [(place, row[place], contributions[place]) for place in in_order if contributions[place] > 0]
-        np.testing.assert_array_equal(np.array(strongest).reshape(-1, 3), np.array(expected).reshape(-1, 3))
+        np.testing.assert_array_equal(strongest[: len(expected)], np.array(expected).reshape(-1, FOUND))
+        assert (strongest[len(expected) :, 0] == NO_FEATURE).all()
 
 
 def test_of_equally_strong_features_the_first_comes_first() -> None:
@@ -108,9 +111,11 @@ def test_of_equally_strong_features_the_first_comes_first() -> None:
     copies = "\n".join(line for line in header.splitlines() if not line.startswith("tree_sizes"))
     shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{end}{rest}", 6)
     for limit in (1, 4, 9):
-        strongest = [one for row in ([0.0] * 6, [1.0] * 6) for one in shap.strongest(np.array([row]), limit=limit)[0]]
-        assert [each.place for each in strongest] == list(range(min(limit, 6)))
-        assert len({each.log_odds for each in strongest}) == 1
+        # One of the two rows is suspect by all its features.
+        found = shap.strongest(np.array([[0.0] * 6, [1.0] * 6]), limit=limit).reshape(-1, FOUND)
+        strongest = found[found[:, 0] != NO_FEATURE]
+        assert strongest[:, 0].tolist() == list(range(min(limit, 6)))
+        assert np.unique(strongest[:, 2]).size == 1
 
 
 def brute_force(trees: list[Tree], row: NDArray[np.float64]) -> list[float]:
