@@ -35,7 +35,7 @@ class Phrase:
 
 
 def number(value: float) -> str:
-    return f"{value:.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2g}"
+    return f"{value:.0f}" if value.is_integer() or abs(value) >= 100 else f"{value:.2g}"
 
 
 def money(value: float) -> str:

@@ -50,7 +50,8 @@ class Decider:
         self._matcher: ListMatcher | None = None
         if ids:
             self._matcher = ListMatcher([(ENTITY_INDEX[each.entity], ids[each.name]) for each in policy.lists])
-        self._approving = Answer(Action.APPROVE, Override.NONE, self._propensity(NO_MATCH))
+        # What is answered to a payment on no list that is not drawn: the same to all of them.
+        self._usual_answers = {decided: self._undrawn(decided, self._propensity(NO_MATCH)) for decided in Action}
 
     def decide(
         self,
@@ -82,16 +83,11 @@ class Decider:
 
     def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
         """What is answered where `decided` was; `unit` as `units` gives it."""
-        if decided is Action.APPROVE and not lists.lists:
-            return self._approving
-        propensity = self._propensity(lists)
-        if decided is Action.APPROVE:
-            return Answer(decided, Override.NONE, propensity)
-        if self.policy.mode == "observe_only":
-            return Answer(Action.APPROVE, Override.OBSERVE_ONLY, propensity)
-        if propensity and self.policy.control_group and self.policy.control_group.holds(unit):
+        usual = self._usual_answers[decided]
+        propensity = self._propensity(lists) if lists.lists else usual.control_propensity
+        if propensity and decided is not Action.APPROVE and self._holds(unit):
             return Answer(Action.APPROVE, Override.CONTROL_GROUP, propensity)
-        return Answer(decided, Override.NONE, propensity)
+        return self._undrawn(decided, propensity) if lists.lists else usual
 
     def raises_alert(self, decided: Action, override: Override) -> bool:
         """None of the control group: people who look at a payment change what becomes of it."""
@@ -120,6 +116,15 @@ class Decider:
 
     def _match(self, bits: int) -> ListMatch:
         return match_of([each for place, each in enumerate(self.policy.lists) if bits >> place & 1])
+
+    def _undrawn(self, decided: Action, propensity: float) -> Answer:
+        if self.policy.mode == "observe_only" and decided is not Action.APPROVE:
+            return Answer(Action.APPROVE, Override.OBSERVE_ONLY, propensity)
+        return Answer(decided, Override.NONE, propensity)
+
+    def _holds(self, unit: int) -> bool:
+        group = self.policy.control_group
+        return group is not None and group.holds(unit)
 
     def _propensity(self, lists: ListMatch) -> float:
         """What is blocked is never let through, and where everything is, nobody is drawn."""
