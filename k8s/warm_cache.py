@@ -92,7 +92,7 @@ def warm(id_hash_key_file: Path) -> None:
         features.vectors(row, keys, [history] * len(keys.keys))
     compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
     walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
-    find_strongest(np.zeros((1, 1)), make_tables([]), np.zeros((1, 1, FOUND)))
+    find_strongest(np.zeros((1, 1)), np.zeros((1, 1, FOUND)), *make_tables([]))
     ConfirmedTimes()
 
 

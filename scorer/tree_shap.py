@@ -48,7 +48,7 @@ class TreeShap:
         """
         matrix = self._matrix(rows)
         found = np.empty((len(matrix), limit, FOUND))
-        find_strongest(matrix, self._tables, found)
+        find_strongest(matrix, found, *self._tables)
         return found
 
     def _matrix(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -54,14 +54,23 @@ class Tables(NamedTuple):
 
 
 @compiled
-def find_strongest(rows: NDArray[np.float64], tables: Tables, found: NDArray[np.float64]) -> None:
+def find_strongest(
+    rows: NDArray[np.float64],
+    found: NDArray[np.float64],
+    trees: NDArray[np.void],
+    nodes: NDArray[np.void],
+    words: NDArray[np.uint32],
+    entries: NDArray[np.float64],
+    most_nodes: int,
+) -> None:
     """From rows (n, features) into found (n, limit, FOUND): features that contribute more than 0, the strongest first.
 
-    Of equally strong ones the first. NO_FEATURE is the place of what lies behind the last.
+    Of equally strong ones the first. NO_FEATURE is the place of what lies behind the last. `Tables` one by one: of all
+    that a call costs before it begins, Numba takes half to look into a tuple.
     """
     limit = found.shape[1]
     contributions = np.empty(rows.shape)
-    walk_trees(rows, tables, contributions)
+    walk_trees(rows, Tables(trees, nodes, words, entries, most_nodes), contributions)
     for row in range(rows.shape[0]):
         strongest = found[row]
         strongest[:, 0] = NO_FEATURE
