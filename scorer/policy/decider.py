@@ -75,7 +75,8 @@ class Decider:
             if rule.holds(request):
                 held = (*held, rule)
                 action = max(action, least)
-        return lists.bound(min(action, cap)), held
+        action = min(action, cap)
+        return lists.bound(action) if lists.lists else action, held
 
     def has_rules(self, tier: Tier) -> bool:
         """Whether `decide` looks at the request."""
@@ -101,7 +102,7 @@ class Decider:
 
     def units(self, rows: NDArray[np.void]) -> list[int]:
         """Of (n,) DECODED rows, by what each is drawn into the control group; 0 where there is none."""
-        return units(rows).tolist() if self.policy.control_group else [0] * rows.shape[0]
+        return units(rows) if self.policy.control_group else [0] * rows.shape[0]
 
     def match_of(self, names: Sequence[str]) -> ListMatch:
         """Of the lists of these names: to decide again what was decided once."""
