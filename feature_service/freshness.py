@@ -32,7 +32,8 @@ class ConfirmedTimes:
 
     def update(self, confirmed_at_ms: NDArray[np.int64] | None) -> None:
         """(S,) by shard, 0 where it never was; None where nothing is known."""
-        self._confirmed_at_ms = confirmed_at_ms
+        # A copy makes one type of array of all that callers have: code is compiled for each type.
+        self._confirmed_at_ms = None if confirmed_at_ms is None else np.array(confirmed_at_ms, dtype=np.int64)
 
     def ages_ms(self, rows: NDArray[np.void], entities: Sequence[int], now_ms: int) -> list[int | None]:
         """(n,) of DECODED rows: the age of the least fresh shard that each one's histories lie in, None: not known.
