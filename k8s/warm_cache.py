@@ -17,6 +17,7 @@ from feature_service.compaction import compact_history
 from feature_service.contract_settings import ContractSettings
 from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
+from feature_service.freshness import ConfirmedTimes
 from feature_service.kernel.tiles import RECORDS_BEFORE_FRONTIER
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
@@ -27,7 +28,7 @@ from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
 from feature_service.stores.resp import encode_fold
 from scorer.tree_tables import make_tables
-from scorer.tree_walk import walk_trees
+from scorer.tree_walk import FOUND, find_strongest, walk_trees
 from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions
 
 EVENT_TIME_MS = 1_700_000_000_000
@@ -91,6 +92,8 @@ def warm(id_hash_key_file: Path) -> None:
         features.vectors(row, keys, [history] * len(keys.keys))
     compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
     walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
+    find_strongest(np.zeros((1, 1)), np.zeros((1, 1, FOUND)), *make_tables([]))
+    ConfirmedTimes()
 
 
 if __name__ == "__main__":

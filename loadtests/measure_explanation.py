@@ -108,11 +108,11 @@ def _lightgbm(booster: lightgbm.Booster) -> Callable[[NDArray[np.float64]], NDAr
 
 def _reasons(model: CalibratedModel, rows: NDArray[np.float64]) -> dict[str, Value]:
     """What comes on top: words, and a thread if it were done in one."""
-    contributions = model.shap.contributions(rows)
+    strongest = model.shap.strongest(rows, limit=_REASONS)
     parts = [slice(index, index + 1) for index in range(_BATCH)]
 
     def words(part: slice) -> object:
-        return model.explainer.reasons(rows[part], contributions[part], limit=_REASONS)
+        return model.explainer.reasons(strongest[part])
 
     def whole(part: slice) -> object:
         return model.reasons(rows[part], limit=_REASONS)

@@ -190,12 +190,11 @@ class Assessor:
         full, from_full = predictions.full
         request_only, from_request_only = predictions.request_only
         assessments = []
-        for index, (p_full, p_request_only, amount_minor, request, age_ms, status, lists, unit, features) in enumerate(
+        for index, (p_full, p_request_only, amount_minor, age_ms, status, lists, unit, features) in enumerate(
             zip(
                 from_full.tolist(),
                 from_request_only.tolist(),
                 rows["amount_minor"].tolist(),
-                predictions.request_values.tolist(),
                 ages_ms,
                 predictions.vectors.statuses.tolist(),
                 decider.matches(rows),
@@ -218,12 +217,11 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
+            request = _NOT_ASKED
+            if decider.has_rules(tier):
+                request = dict(zip(REQUEST_FEATURES, predictions.request_values[index].tolist(), strict=True))
             decided, rules = decider.decide(
-                probability,
-                None if amount_minor == MISSING_INT64 else amount_minor,
-                tier,
-                dict(zip(REQUEST_FEATURES, request, strict=True)) if decider.has_rules(tier) else _NOT_ASKED,
-                lists,
+                probability, None if amount_minor == MISSING_INT64 else amount_minor, tier, request, lists
             )
             answer = decider.answer(decided, lists, unit)
             assessments.append(

@@ -83,7 +83,7 @@ class CalibratedModel:
 
     def reasons(self, vectors: NDArray[np.float64], *, limit: int) -> list[tuple[Reason, ...]]:
         """Of each of (n, features) at most `limit`, the strongest first."""
-        return self.explainer.reasons(vectors, self.shap.contributions(vectors), limit=limit)
+        return self.explainer.reasons(self.shap.strongest(vectors, limit=limit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_FEW: Final = 8  # values that take no longer one by one: each of numpy's steps has a cost of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Calibration:
         return min(self.probability[left] + self._slope[left] * (x - self.log_odds[left]), self.probability[left + 1])
 
     def apply_many(self, log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(log_odds) <= _FEW:
+            return np.array([self.apply(each) for each in log_odds.tolist()], dtype=np.float64)
         points, probability, slope = self._arrays
         x = np.minimum(np.maximum(log_odds, points[0]), points[-1])
         left = np.minimum(np.searchsorted(points, x, side="right") - 1, len(slope) - 1)

@@ -28,7 +28,7 @@ class Split:
 
     def takes(self, rows: NDArray[np.void]) -> NDArray[np.bool_]:
         """Of (n,) DECODED rows, (n,)."""
-        return np.fromiter(map(self.holds, units(rows).tolist()), dtype=np.bool_, count=rows.shape[0])
+        return np.fromiter(map(self.holds, units(rows)), dtype=np.bool_, count=rows.shape[0])
 
     def holds(self, unit: int) -> bool:
         """`unit`: a 64-bit hash."""

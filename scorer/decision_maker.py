@@ -126,7 +126,7 @@ class DecisionMaker:
     ) -> list[Decided]:
         """All of the group; `reasons` and `skipped` (n) of each."""
         decided_at_ms = self._clock.unix_ms()
-        times = _times(group.marks, self._clock.monotonic_ns())
+        shared = self._writer.shared(decided_at_ms=decided_at_ms, times=_times(group.marks, self._clock.monotonic_ns()))
         payments = group.payments
         decided = []
         for index, (each, transaction_id, transaction, payload_hash, context) in enumerate(
@@ -139,16 +139,15 @@ class DecisionMaker:
                 strict=True,
             )
         ):
-            assessment = each.assessment
+            assessment, key = each.assessment, transaction_id.encode()
             brief = self._writer.brief(
                 group.serving,
                 assessment,
-                transaction_id=transaction_id,
+                shared=shared,
+                transaction_id=key,
                 request_hash=payload_hash,
-                trace_id=context.trace_id_hex,
+                trace_id=context.trace_id_hex.encode(),
                 freshness_ms=each.age_ms,
-                decided_at_ms=decided_at_ms,
-                times=times,
                 reasons=reasons[index],
                 skipped=skipped[index],
             )
@@ -157,7 +156,7 @@ class DecisionMaker:
             header = context if kept is None else context.kept()  # so that those downstream keep theirs
             stored = StoredDecision(payload_hash, decision, each.alert)
             publication = Publication(
-                transaction_id.encode(),
+                key,
                 decision,
                 assessment.policy_action,
                 self._alert(group, index, decided_at_ms) if each.alert else None,
@@ -174,11 +173,11 @@ class DecisionMaker:
         return brief, Publication(transaction_id, stored.decision, policy_action, alert, group.contexts[index])
 
     def _alert(self, group: Group, index: int, decided_at_ms: int) -> AlertToSend:
-        row = group.payments.rows[index]
+        rows = group.payments.rows
         return AlertToSend(
             group.serving.decider.policy.alert_limits,
-            int(row["entity_hash"][_CARD]),
-            int(row["transaction_hash"]),
+            rows["entity_hash"].item(index, _CARD),
+            rows["transaction_hash"].item(index),
             decided_at_ms,
         )
 

@@ -1,22 +1,30 @@
 """Decisions as bytes of the contract. What is added later is appended: protobuf merges concatenated messages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from struct import Struct
+from typing import Final, NamedTuple
 
 from fraud.v1.decision_pb2 import Decision, Origin
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
 from scorer.assessment import Assessment
 from scorer.budget import Stage
-from scorer.policy import Action
+from scorer.frames import double_tag, frame, number
+from scorer.frames import reason as reason_field
+from scorer.policy import Action, Answer, Tier
 from scorer.policy.alert_limits import Suppression
 from scorer.reasons import Reason
 from scorer.serving import ServedModel, Serving, Variant
 
+_PROBABILITY: Final = Struct("<Bd")
+_PROBABILITY_TAG: Final = double_tag(Decision.FRAUD_PROBABILITY_FIELD_NUMBER)
+_NUMBERS: Final = Struct("<BdBd")  # of a reason
+_VALUE_TAG: Final = double_tag(ReasonMessage.VALUE_FIELD_NUMBER)
+_CONTRIBUTION_TAG: Final = double_tag(ReasonMessage.CONTRIBUTION_FIELD_NUMBER)
 
-@dataclass(frozen=True, slots=True)
-class StageTimes:
+
+class StageTimes(NamedTuple):
     """Microseconds; for one of many scored together, those of the many."""
 
     decode_us: int
@@ -27,67 +35,75 @@ class StageTimes:
 
 
 class DecisionWriter:
-    """Not for concurrent use by threads: it fills the same message again and again."""
+    """Not for concurrent use by threads: it fills the same message again and again.
+
+    What does not change from payment to payment is serialised once, and parts are put together: to set each field of a
+    message takes longer than all of that.
+    """
 
     def __init__(self, *, instance: str, origin: Origin.ValueType) -> None:
         self._instance = instance
         self._origin = origin
-        self._serving: Serving | None = None  # that the messages below are of
-        self._messages: dict[int, Decision] = {}  # by id of the model
+        self._serving: Serving | None = None  # that the parts below are of
+        self._deciding: dict[int, bytes] = {}  # what decided, by id of the model
+        self._shared = Decision()
+
+    def shared(self, *, decided_at_ms: int, times: StageTimes) -> bytes:
+        """The part that Decisions of payments decided together have in common."""
+        self._shared.decided_at_ms = decided_at_ms
+        latency = self._shared.latency
+        latency.decode_us = times.decode_us
+        latency.features_us = times.features_us
+        latency.model_us = times.model_us
+        latency.explanation_us = times.explanation_us
+        latency.total_us = times.total_us
+        return self._shared.SerializeToString()
 
     def brief(
         self,
         serving: Serving,
         assessment: Assessment,
         *,
-        transaction_id: str,
+        shared: bytes,
+        transaction_id: bytes,
         request_hash: bytes,
-        trace_id: str,
+        trace_id: bytes,
         freshness_ms: int | None,
-        decided_at_ms: int,
-        times: StageTimes,
         reasons: Sequence[Reason],
         skipped: Sequence[Stage],
     ) -> bytes:
-        """A Decision without `feature_vector` and `transaction`."""
+        """A Decision without `feature_vector` and `transaction`. `trace_id`: as its digits."""
         if serving is not self._serving:
-            self._messages = {id(None): self._message(serving, None, Variant.NONE)}
+            self._deciding = {id(None): self._of_model(serving, None, Variant.NONE)}
             for models in serving.deciding:
                 for model in (models.full, models.request_only):
-                    self._messages[id(model)] = self._message(serving, model, models.variant)
+                    self._deciding[id(model)] = self._of_model(serving, model, models.variant)
             self._serving = serving
-        message = self._messages[id(assessment.model)]
-        message.transaction_id = transaction_id
-        message.fraud_probability = 0.0 if assessment.probability is None else assessment.probability
-        message.action = assessment.action  # type: ignore[assignment]  # the values are fraud.v1.Action's
-        message.policy_action = assessment.policy_action  # type: ignore[assignment]  # likewise
-        message.override = assessment.answer.override  # type: ignore[assignment]  # the values are fraud.v1.Override's
-        message.control_propensity = assessment.answer.control_propensity
-        message.tier = assessment.tier  # type: ignore[assignment]  # the values are fraud.v1.Tier's
-        message.request_hash = request_hash
-        message.trace_id = trace_id
-        message.decided_at_ms = decided_at_ms
-        if freshness_ms is None:
-            message.ClearField("freshness_ms")
-        else:
-            message.freshness_ms = freshness_ms
-        latency = message.latency
-        latency.decode_us = times.decode_us
-        latency.features_us = times.features_us
-        latency.model_us = times.model_us
-        latency.explanation_us = times.explanation_us
-        latency.total_us = times.total_us
-        brief = message.SerializeToString()
-        if reasons or skipped or assessment.approximate_entities or assessment.lists:
+        brief = b"".join(
+            (
+                self._deciding[id(assessment.model)],
+                shared,
+                _verdict(assessment.tier, assessment.policy_action, assessment.answer),
+                _PROBABILITY.pack(_PROBABILITY_TAG, assessment.probability or 0.0),
+                frame(Decision.TRANSACTION_ID_FIELD_NUMBER, len(transaction_id)),
+                transaction_id,
+                frame(Decision.REQUEST_HASH_FIELD_NUMBER, len(request_hash)),
+                request_hash,
+                frame(Decision.TRACE_ID_FIELD_NUMBER, len(trace_id)),
+                trace_id,
+                b"" if freshness_ms is None else number(Decision.FRESHNESS_MS_FIELD_NUMBER, freshness_ms),
+                *[_reason(each) for each in reasons],
+            )
+        )
+        if skipped or assessment.approximate_entities or assessment.lists:
             brief += additions(
-                reasons=reasons,
                 skipped=skipped,
                 approximate_entities=assessment.approximate_entities,
                 matched_lists=[each.name for each in assessment.lists],
             )
         return brief
 
-    def _message(self, serving: Serving, model: ServedModel | None, variant: Variant) -> Decision:
+    def _of_model(self, serving: Serving, model: ServedModel | None, variant: Variant) -> bytes:
         message = Decision(
             policy_version=serving.decider.policy_version, scorer_instance=self._instance, origin=self._origin
         )
@@ -96,7 +112,7 @@ class DecisionWriter:
             message.model_name = model.model_name
             message.model_version = model.model_version
             message.feature_set_version = model.feature_set_version
-        return message
+        return message.SerializeToString()
 
 
 def additions(
@@ -108,22 +124,34 @@ def additions(
     suppression: Suppression = Suppression.NONE,
 ) -> bytes:
     """To append to a Decision's bytes."""
-    return Decision(
-        reasons=[
-            ReasonMessage(
-                code=reason.code,
-                words=reason.words,
-                feature=reason.feature,
-                value=reason.value,
-                contribution=reason.contribution,
-            )
-            for reason in reasons
-        ],
+    others = Decision(
         skipped_stages=skipped,
         approximate_entities=approximate_entities,
         matched_lists=matched_lists,
         alert_suppression=suppression,  # type: ignore[arg-type]  # the values are fraud.v1.AlertSuppression's
+    )
+    return b"".join((*[_reason(each) for each in reasons], others.SerializeToString()))
+
+
+@lru_cache(maxsize=1_024)
+def _verdict(tier: Tier, policy_action: Action, answer: Answer) -> bytes:
+    return Decision(
+        tier=tier,  # type: ignore[arg-type]  # the values are fraud.v1.Tier's
+        policy_action=policy_action,  # type: ignore[arg-type]  # the values are fraud.v1.Action's
+        action=answer.action,  # type: ignore[arg-type]  # likewise
+        override=answer.override,  # type: ignore[arg-type]  # the values are fraud.v1.Override's
+        control_propensity=answer.control_propensity,
     ).SerializeToString()
+
+
+def _reason(reason: Reason) -> bytes:
+    numbers = _NUMBERS.pack(_VALUE_TAG, reason.value, _CONTRIBUTION_TAG, reason.contribution)
+    return reason_field(_named(reason.code, reason.feature), reason.words.encode(), numbers)
+
+
+@lru_cache(maxsize=4_096)
+def _named(code: str, feature: str) -> bytes:
+    return ReasonMessage(code=code, feature=feature).SerializeToString()
 
 
 class ReadBack(NamedTuple):

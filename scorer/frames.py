@@ -1,26 +1,44 @@
-"""Protobuf fields around bytes that are messages already: they are put in place without being parsed."""
+"""Protobuf fields written directly: around bytes that are messages already, and those that each decision has anew.
+
+A field that is left out and one that has its default say the same, so a default may be written.
+"""
 
 from functools import lru_cache
 from typing import Final
 
-from fraud.v1.decision_pb2 import Alert, Decision
+from fraud.v1.decision_pb2 import Alert, Decision, ReasonCode
 from fraud.v1.scoring_pb2 import ScoreBatchResponse, ScoreBatchResult, ScoreResponse
 
-_DELIMITED: Final = 2  # wire type
+# Wire types.
+_VARINT: Final = 0
+_DOUBLE: Final = 1
+_DELIMITED: Final = 2
+
 _REPLAYED_RESULT: Final = ScoreBatchResult(replayed=True).SerializeToString()
 
 
 @lru_cache(maxsize=4_096)
 def frame(field: int, size: int) -> bytes:
     """Tag and length of a delimited field: a string, bytes, a message, or packed numbers."""
-    out = bytearray()
-    for value in (field << 3 | _DELIMITED, size):
-        rest = value
-        while rest > 0x7F:
-            out.append(rest & 0x7F | 0x80)
-            rest >>= 7
-        out.append(rest)
-    return bytes(out)
+    return _varint(field << 3 | _DELIMITED) + _varint(size)
+
+
+@lru_cache(maxsize=4_096)
+def number(field: int, value: int) -> bytes:
+    """A field with an integer that is not negative."""
+    return _varint(field << 3 | _VARINT) + _varint(value)
+
+
+def double_tag(field: int) -> int:
+    """What a double follows, as one byte: of a field up to 15."""
+    return field << 3 | _DOUBLE
+
+
+def reason(named: bytes, words: bytes, numbers: bytes) -> bytes:
+    """One field `reasons` of a Decision: `named` and `numbers` are fields of it already."""
+    head = frame(ReasonCode.WORDS_FIELD_NUMBER, len(words))
+    size = len(named) + len(head) + len(words) + len(numbers)
+    return b"".join((frame(Decision.REASONS_FIELD_NUMBER, size), named, head, words, numbers))
 
 
 def whole_decision(brief: bytes, vector: bytes, transaction: bytes) -> bytes:
@@ -63,3 +81,12 @@ def batch_result(brief: bytes, *, replayed: bool) -> bytes:
 def batch_rejection(rejection: str) -> bytes:
     inner = ScoreBatchResult(rejection=rejection).SerializeToString()
     return frame(ScoreBatchResponse.RESULTS_FIELD_NUMBER, len(inner)) + inner
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

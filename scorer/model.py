@@ -31,6 +31,8 @@ _RAW_SCORE: Final = 1  # C_API_PREDICT_RAW_SCORE
 _ALL_ITERATIONS: Final = (0, -1)
 _ROW_MAJOR: Final = 1
 
+_FEW: Final = 6  # rows that take no longer one by one: the library's call for many has a cost of its own
+
 _THREAD_COUNT: Final = threading.Lock()
 
 
@@ -51,21 +53,16 @@ class FastModel:
 
     def predict_one(self, row: NDArray[np.float64]) -> float:
         """Log-odds of one row of shape (features,); NaN is missing. Holds the interpreter lock throughout."""
-        try:
-            predictor = self._of_thread.raw_score
-        except AttributeError:
-            predictor = self._of_thread.raw_score = _SingleRow(self._booster)
-        log_odds: float = predictor(row)
-        return log_odds
+        return self._single_row()(row)
 
     def predict_many(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds of rows of shape (n, features), as (n,); the same bits as one by one."""
         matrix = np.ascontiguousarray(rows, dtype=np.float64)
         if matrix.ndim != 2 or matrix.shape[1] != self._booster.feature_count:
             raise ModelError(f"rows of shape (n, {self._booster.feature_count}) are needed, not {matrix.shape}")
+        if len(matrix) <= _FEW:
+            return np.array(list(map(self._single_row(), matrix)), dtype=np.float64)
         out = np.empty(len(matrix), dtype=np.float64)
-        if len(matrix) == 0:
-            return out
         length = ctypes.c_int64()
         with _THREAD_COUNT:
             status = _library().LGBM_BoosterPredictForMat(
@@ -74,6 +71,14 @@ class FastModel:
             )  # fmt: skip
         _check(status)
         return out
+
+    def _single_row(self) -> "_SingleRow":
+        predictor: _SingleRow
+        try:
+            predictor = self._of_thread.raw_score
+        except AttributeError:
+            predictor = self._of_thread.raw_score = _SingleRow(self._booster)
+        return predictor
 
 
 class _Booster:

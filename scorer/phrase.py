@@ -18,8 +18,12 @@ class Phrase:
     singular: str = ""  # template for the value 1, where it differs
     zero: str = ""
 
-    def words(self, value: float, usual: float) -> str:
-        """Of this value, beside the mean that training saw (NaN where it saw none)."""
+    def usual(self, mean: float) -> str:
+        """What follows a value, to compare it with: the mean that training saw, NaN where it saw none."""
+        return "" if isnan(mean) or not self.has_usual else f" (usual: {self.format(mean)})"
+
+    def words(self, value: float, usual: str) -> str:
+        """Of this value; `usual` as above."""
         if isnan(value):
             return self.missing
         template = self.template
@@ -27,12 +31,11 @@ class Phrase:
             template = self.zero or template
         elif value == 1:
             template = self.singular or template
-        said = template.format(self.format(value))
-        return said if isnan(usual) or not self.has_usual else f"{said} (usual: {self.format(usual)})"
+        return template.format(self.format(value)) + usual
 
 
 def number(value: float) -> str:
-    return f"{value:.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.2g}"
+    return f"{value:.0f}" if value.is_integer() or abs(value) >= 100 else f"{value:.2g}"
 
 
 def money(value: float) -> str:

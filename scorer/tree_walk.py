@@ -37,6 +37,9 @@ TREE: Final = np.dtype(
     ]
 )
 
+NO_FEATURE: Final = -1.0
+FOUND: Final = 3  # numbers of a strong feature: its place, its value, its contribution
+
 _ZERO: Final = float(np.float32(1e-35))  # LightGBM takes what is not farther from 0 for 0
 _CATEGORY_END: Final = 2.0**31
 _ROWS_AT_ONCE: Final = 16  # as many as leave the first cache to the tables of a tree
@@ -48,6 +51,45 @@ class Tables(NamedTuple):
     words: NDArray[np.uint32]  # bits of categories
     entries: NDArray[np.float64]  # (of all trees * ENTRY,)
     most_nodes: int  # of a tree
+
+
+@compiled
+def find_strongest(
+    rows: NDArray[np.float64],
+    found: NDArray[np.float64],
+    trees: NDArray[np.void],
+    nodes: NDArray[np.void],
+    words: NDArray[np.uint32],
+    entries: NDArray[np.float64],
+    most_nodes: int,
+) -> None:
+    """From rows (n, features) into found (n, limit, FOUND): features that contribute more than 0, the strongest first.
+
+    Of equally strong ones the first. NO_FEATURE is the place of what lies behind the last. `Tables` one by one: of all
+    that a call costs before it begins, Numba takes half to look into a tuple.
+    """
+    limit = found.shape[1]
+    contributions = np.empty(rows.shape)
+    walk_trees(rows, Tables(trees, nodes, words, entries, most_nodes), contributions)
+    for row in range(rows.shape[0]):
+        strongest = found[row]
+        strongest[:, 0] = NO_FEATURE
+        count = 0
+        for feature in range(rows.shape[1]):
+            contribution = contributions[row, feature]
+            if not contribution > 0.0:  # NaN neither
+                continue
+            place = count
+            while place > 0 and strongest[place - 1, 2] < contribution:
+                place -= 1
+            if place == limit:
+                continue
+            count = min(count + 1, limit)
+            for weaker in range(count - 1, place, -1):
+                strongest[weaker] = strongest[weaker - 1]
+            strongest[place, 0] = feature
+            strongest[place, 1] = rows[row, feature]
+            strongest[place, 2] = contribution
 
 
 @compiled

@@ -1,6 +1,7 @@
 """Payments that are let through whatever the policy decides, to learn what becomes of those that it stops."""
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,15 +26,16 @@ class ControlGroup(PolicyData):
         return int.from_bytes(drawn, "little") < self.share * _HASHES
 
 
-def units(rows: NDArray[np.void]) -> NDArray[np.uint64]:
+def units(rows: NDArray[np.void]) -> list[int]:
     """Who is drawn, of (n,) DECODED rows: the customer; without one the card; without either the payment alone."""
-    customers, cards = rows["entity_hash"][:, _CUSTOMER], rows["entity_hash"][:, _CARD]
-    drawn: NDArray[np.uint64] = np.where(
-        customers != 0, customers, np.where(cards != 0, cards, rows["transaction_hash"])
-    )
-    return drawn
+    entities, transactions = rows["entity_hash"].tolist(), rows["transaction_hash"].tolist()
+    return [
+        hashes[_CUSTOMER] or hashes[_CARD] or transaction
+        for hashes, transaction in zip(entities, transactions, strict=True)
+    ]
 
 
+@lru_cache(maxsize=64)
 def _key(salt: str) -> bytes:
     """A key of 32 bytes of a salt of any length."""
     return hashlib.sha256(salt.encode()).digest()

@@ -40,15 +40,18 @@ class Decider:
         self.alert_actions: Final = frozenset(Action[name] for name in policy.alert_actions)
         self.is_off: Final = policy.mode == "off"
         self._thresholds = Thresholds(policy.costs)
-        self._caps = {tier: Action[policy.most_severe[tier.name]] for tier in Tier}
-        self._rules = {
-            tier: tuple((rule, Action[rule.action]) for rule in policy.rules if tier.name in rule.tiers)
+        self._by_tier = {
+            tier: (
+                Action[policy.most_severe[tier.name]],
+                tuple((rule, Action[rule.action]) for rule in policy.rules if tier.name in rule.tiers),
+            )
             for tier in Tier
         }
         self._matcher: ListMatcher | None = None
         if ids:
             self._matcher = ListMatcher([(ENTITY_INDEX[each.entity], ids[each.name]) for each in policy.lists])
-        self._approving = Answer(Action.APPROVE, Override.NONE, self._propensity(NO_MATCH))
+        # What is answered to a payment on no list that is not drawn: the same to all of them.
+        self._usual_answers = {decided: self._undrawn(decided, self._propensity(NO_MATCH)) for decided in Action}
 
     def decide(
         self,
@@ -66,29 +69,26 @@ class Decider:
         action = Action.APPROVE
         if probability is not None:
             action = self._thresholds.action(probability, self._amount(amount_minor))
-        held: list[Rule] = []
-        for rule, least in self._rules[tier]:
+        cap, rules = self._by_tier[tier]
+        held: tuple[Rule, ...] = ()
+        for rule, least in rules:
             if rule.holds(request):
-                held.append(rule)
+                held = (*held, rule)
                 action = max(action, least)
-        return lists.bound(min(action, self._caps[tier])), tuple(held)
+        action = min(action, cap)
+        return lists.bound(action) if lists.lists else action, held
 
     def has_rules(self, tier: Tier) -> bool:
         """Whether `decide` looks at the request."""
-        return bool(self._rules[tier])
+        return bool(self._by_tier[tier][1])
 
     def answer(self, decided: Action, lists: ListMatch, unit: int) -> Answer:
         """What is answered where `decided` was; `unit` as `units` gives it."""
-        if decided is Action.APPROVE and not lists.lists:
-            return self._approving
-        propensity = self._propensity(lists)
-        if decided is Action.APPROVE:
-            return Answer(decided, Override.NONE, propensity)
-        if self.policy.mode == "observe_only":
-            return Answer(Action.APPROVE, Override.OBSERVE_ONLY, propensity)
-        if propensity and self.policy.control_group and self.policy.control_group.holds(unit):
+        usual = self._usual_answers[decided]
+        propensity = self._propensity(lists) if lists.lists else usual.control_propensity
+        if propensity and decided is not Action.APPROVE and self._holds(unit):
             return Answer(Action.APPROVE, Override.CONTROL_GROUP, propensity)
-        return Answer(decided, Override.NONE, propensity)
+        return self._undrawn(decided, propensity) if lists.lists else usual
 
     def raises_alert(self, decided: Action, override: Override) -> bool:
         """None of the control group: people who look at a payment change what becomes of it."""
@@ -102,7 +102,7 @@ class Decider:
 
     def units(self, rows: NDArray[np.void]) -> list[int]:
         """Of (n,) DECODED rows, by what each is drawn into the control group; 0 where there is none."""
-        return units(rows).tolist() if self.policy.control_group else [0] * rows.shape[0]
+        return units(rows) if self.policy.control_group else [0] * rows.shape[0]
 
     def match_of(self, names: Sequence[str]) -> ListMatch:
         """Of the lists of these names: to decide again what was decided once."""
@@ -117,6 +117,15 @@ class Decider:
 
     def _match(self, bits: int) -> ListMatch:
         return match_of([each for place, each in enumerate(self.policy.lists) if bits >> place & 1])
+
+    def _undrawn(self, decided: Action, propensity: float) -> Answer:
+        if self.policy.mode == "observe_only" and decided is not Action.APPROVE:
+            return Answer(Action.APPROVE, Override.OBSERVE_ONLY, propensity)
+        return Answer(decided, Override.NONE, propensity)
+
+    def _holds(self, unit: int) -> bool:
+        group = self.policy.control_group
+        return group is not None and group.holds(unit)
 
     def _propensity(self, lists: ListMatch) -> float:
         """What is blocked is never let through, and where everything is, nobody is drawn."""

@@ -1,6 +1,8 @@
 import asyncio
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.freshness import ConfirmedTimes, watch_freshness
@@ -48,6 +50,25 @@ def test_a_clock_behind_gives_no_negative_age() -> None:
     times.update(np.array([NOW_MS + 5]))
 
     assert times.ages_ms(rows((1,)), ALL, NOW_MS) == [0]
+
+
+@given(
+    st.lists(st.tuples(*[st.just(0) | st.integers(0, 2**64 - 1)] * 6), max_size=20),
+    st.lists(st.just(0) | st.integers(NOW_MS - 100_000, NOW_MS + 100), min_size=1, max_size=70),
+    st.sets(st.integers(0, 5)),
+)
+def test_the_age_is_that_of_the_definition(
+    of_rows: list[tuple[int, ...]], confirmed_at_ms: list[int], entities: set[int]
+) -> None:
+    times = ConfirmedTimes()
+    times.update(np.array(confirmed_at_ms))
+
+    def age_ms(hashes: tuple[int, ...]) -> int | None:
+        read = [hashes[entity] for entity in entities if hashes[entity]]
+        least_ms = min((confirmed_at_ms[each % len(confirmed_at_ms)] for each in read), default=0)
+        return max(0, NOW_MS - least_ms) if least_ms else None
+
+    assert times.ages_ms(rows(*of_rows), sorted(entities), NOW_MS) == [age_ms(hashes) for hashes in of_rows]
 
 
 async def test_it_follows_the_store_and_keeps_old_times_while_that_is_away() -> None:

@@ -23,6 +23,14 @@ def test_one_and_many_agree_to_the_last_bit(calibration: Calibration, log_odds: 
     assert calibration.apply_many(np.array(values)).tolist() == one
 
 
+@given(calibrations(), st.integers(0, 20))
+def test_what_is_no_number_has_no_probability(calibration: Calibration, count: int) -> None:
+    assert np.isnan(calibration.apply(np.nan))
+    found = calibration.apply_many(np.full(count, np.nan))
+    assert found.shape == (count,)
+    assert np.isnan(found).all()
+
+
 @given(calibrations(), st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_higher_log_odds_never_give_a_lower_probability(calibration: Calibration, a: float, b: float) -> None:
     assert calibration.apply(min(a, b)) <= calibration.apply(max(a, b))

@@ -40,6 +40,20 @@ def test_the_bits_of_a_missing_value_stay() -> None:
     assert struct.pack("<3d", *decision.feature_vector) == vector.tobytes()
 
 
+@given(decided_at_ms=st.integers(0, 2**63 - 1))
+def test_a_number(decided_at_ms: int) -> None:
+    decision = Decision.FromString(frames.number(Decision.DECIDED_AT_MS_FIELD_NUMBER, decided_at_ms))
+
+    assert decision == Decision(decided_at_ms=decided_at_ms)
+
+
+@given(value=st.floats(allow_nan=False))
+def test_a_double(value: float) -> None:
+    tag = frames.double_tag(Decision.FRAUD_PROBABILITY_FIELD_NUMBER)
+
+    assert Decision.FromString(struct.pack("<Bd", tag, value)) == Decision(fraud_probability=value)
+
+
 @given(decision=DECISIONS)
 def test_an_alert(decision: Decision) -> None:
     alert = Alert.FromString(frames.alert(b"some-id", decision.SerializeToString()))

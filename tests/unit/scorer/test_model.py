@@ -40,6 +40,12 @@ def test_any_value_gives_the_same_bits_every_way(model: Trained, fast: FastModel
     assert [fast.predict_one(vector)] == fast.predict_many(vector[np.newaxis]).tolist() == expected
 
 
+@pytest.mark.parametrize("count", range(12))
+def test_as_many_as_come_together_get_the_same_bits(model: Trained, fast: FastModel, count: int) -> None:
+    rows = model.rows[5 : 5 + count]
+    assert fast.predict_many(rows).tolist() == [fast.predict_one(row) for row in rows]
+
+
 def test_categories_agree_too_those_never_seen_included() -> None:
     names = ("amount", "mcc", "channel")
     model = trained(names, categories=("mcc", "channel"))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scorer.errors import ModelError
 from scorer.tree_shap import TreeShap
 from scorer.tree_text import Tree, parse_trees
+from scorer.tree_walk import FOUND, NO_FEATURE
 
 from .conftest import NAMES, Trained, trained
 
@@ -80,6 +81,41 @@ def test_contributions_are_those_of_lightgbm(given: tuple[lightgbm.Booster, NDAr
         # The same order, but where two are as good as equal.
         in_order = strengths[np.argsort(-row, kind="stable")]
         assert np.all(np.diff(in_order) <= TOLERANCE * max(np.abs(strengths).sum(), 1e-300))
+
+
+@settings(max_examples=40, deadline=None)
+@given(models(), st.integers(0, 15))
+def test_the_strongest_are_those_of_the_contributions(
+    given: tuple[lightgbm.Booster, NDArray[np.float64]], limit: int
+) -> None:
+    booster, rows = given
+    shap = TreeShap(booster.model_to_string(), rows.shape[1])
+    found = shap.strongest(rows, limit=limit)
+    assert found.shape == (len(rows), limit, FOUND)
+    for row, contributions, strongest in zip(rows, shap.contributions(rows)[:, :-1], found, strict=True):
+        in_order = np.argsort(-contributions, kind="stable")[:limit]
+        expected = [(place, row[place], contributions[place]) for place in in_order if contributions[place] > 0]
+        np.testing.assert_array_equal(strongest[: len(expected)], np.array(expected).reshape(-1, FOUND))
+        assert (strongest[len(expected) :, 0] == NO_FEATURE).all()
+
+
+def test_of_equally_strong_features_the_first_comes_first() -> None:
+    random = np.random.default_rng(5)
+    rows = random.integers(0, 2, (400, 1)).astype(np.float64)
+    text = str(fit({"categories": [], "num_leaves": 2, "min_data_in_leaf": 5}, rows, 5, 1).model_to_string())
+    of_one, end, rest = text.partition("end of trees")
+    header, tree = of_one.rstrip().split("\n\n")
+    # One tree for each of six features, otherwise the same.
+    trees = [tree.replace("Tree=0", f"Tree={i}").replace("feature=0", f"feature={i}") + "\n\n\n" for i in range(6)]
+    sizes = " ".join(str(len(each)) for each in trees)
+    copies = "\n".join(line for line in header.splitlines() if not line.startswith("tree_sizes"))
+    shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{end}{rest}", 6)
+    for limit in (1, 4, 9):
+        # One of the two rows is suspect by all its features.
+        found = shap.strongest(np.array([[0.0] * 6, [1.0] * 6]), limit=limit).reshape(-1, FOUND)
+        strongest = found[found[:, 0] != NO_FEATURE]
+        assert strongest[:, 0].tolist() == list(range(min(limit, 6)))
+        assert np.unique(strongest[:, 2]).size == 1
 
 
 def brute_force(trees: list[Tree], row: NDArray[np.float64]) -> list[float]:

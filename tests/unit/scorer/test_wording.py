@@ -10,7 +10,8 @@ ALL_NAMES = sorted({name for view in VIEWS.values() for name in view.names} | se
 
 
 def words(name: str, value: float, usual: float = NAN) -> str:
-    return phrase(features([name])[0]).words(value, usual)
+    found = phrase(features([name])[0])
+    return found.words(value, found.usual(usual))
 
 
 @pytest.mark.parametrize("name", ALL_NAMES)
@@ -33,7 +34,7 @@ def test_different_features_never_say_the_same() -> None:
 def test_every_statistic_of_every_entity_has_words(entity: str, statistic: Statistic) -> None:
     of = COUNTERPARTS[entity][0] if statistic in (Statistic.DISTINCT, Statistic.SAME) else ""
     feature = Aggregate(entity=entity, statistic=statistic, of=of, include_current=False)
-    assert phrase(feature).words(2.0, 1.0)
+    assert phrase(feature).words(2.0, "")
 
 
 @pytest.mark.parametrize(

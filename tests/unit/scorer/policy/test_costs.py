@@ -1,4 +1,5 @@
 from fractions import Fraction
+from math import inf, nextafter
 from typing import Any
 
 import pytest
@@ -26,6 +27,19 @@ def test_a_higher_probability_never_gives_a_milder_action(
 def test_thresholds_never_decrease(costs: dict[str, Any], amount_minor: int) -> None:
     thresholds = decider(costs=costs).thresholds(amount_minor)
     assert list(thresholds) == sorted(thresholds)
+
+
+@settings(deadline=None)
+@given(any_costs(), AMOUNTS_MINOR, PROBABILITIES, st.integers(0, 2), st.integers(-1, 1))
+def test_the_action_is_what_the_thresholds_say(
+    costs: dict[str, Any], amount_minor: int, anywhere: float, at: int, beside: int
+) -> None:
+    policy = decider(costs=costs)
+    thresholds = policy.thresholds(amount_minor)
+    near = nextafter(thresholds[at], (-inf, thresholds[at], inf)[1 + beside])  # to the last bit
+    for probability in (anywhere, min(max(near, 0.0), 1.0)):
+        taken, _ = policy.decide(probability, amount_minor, Tier.FULL, {})
+        assert taken == Action.APPROVE + sum(probability > threshold for threshold in thresholds)
 
 
 @settings(deadline=None)
