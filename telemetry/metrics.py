@@ -57,6 +57,11 @@ class Metrics:
             for name, metric in HISTOGRAMS.items()
         }
 
+    @property
+    def enabled(self) -> bool:
+        """False: callers need not gather labels."""
+        return self._enabled
+
     def add(self, name: CounterName, amount: int = 1, labels: Labels = _NO_LABELS) -> None:
         if self._enabled:
             self._counters[name].add(amount, _attributes(labels))
