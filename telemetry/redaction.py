@@ -12,8 +12,9 @@ REDACTED: Final = "[card number]"
 _FEWEST_DIGITS: Final = 13
 _MOST_DIGITS: Final = 19
 
-# Without it there is no candidate. It is found three times as fast, since it begins with what it looks for.
-_FOUR_DIGITS: Final = re.compile(r"[0-9][0-9][0-9][0-9]")
+# What every candidate has. It is searched for in a third of the time, since it begins with a digit, not with a look
+# behind.
+_SUSPECT: Final = re.compile(r"[0-9][0-9][0-9][0-9](?:[ -]?[0-9]){9}")
 # A part of a longer run of digits is not a card number. Printed groups are 4-4-4-4 and so on, or 4-6-5.
 _CANDIDATE: Final = re.compile(
     r"(?<!\d)(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1(?:\d{4}\1\d{1,3}|\d{1,7})|\d{4}([ -])\d{6}\2\d{4,5})(?!\d)",
@@ -22,7 +23,7 @@ _CANDIDATE: Final = re.compile(
 
 
 def redact_card_numbers(text: str) -> str:
-    if len(text) < _FEWEST_DIGITS or _FOUR_DIGITS.search(text) is None:  # as most of a line's keys and values
+    if len(text) < _FEWEST_DIGITS or _SUSPECT.search(text) is None:  # as most of a line's keys and values
         return text
     return _CANDIDATE.sub(_redact, text)
 
