@@ -95,17 +95,23 @@ class RecordSender:
             waiting[record.topic, partition_of(record.key, counts[record.topic])].append(index)
         while waiting:  # as many batches as there are targets at a time: the producer sends them as one request
             sent = []
-            for target, indices in list(waiting.items()):
-                batch, within = self._batch(records, indices)
-                sent.append((target, within, await self._producer.send_batch(batch, target[0], partition=target[1])))
-                if not indices:
-                    del waiting[target]
+            failure: BaseException | None = None
+            try:
+                for target, indices in list(waiting.items()):
+                    batch, within = self._batch(records, indices)
+                    future = await self._producer.send_batch(batch, target[0], partition=target[1])
+                    sent.append((target, within, future))
+                    if not indices:
+                        del waiting[target]
+            except KafkaError as error:
+                failure = error  # raised when those before it are answered
             # Of futures: a task for each target costs more than the batch in it.
             outcomes = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
             for ((_, partition), within, _), outcome in zip(sent, outcomes, strict=True):
                 if not isinstance(outcome, BaseException):
                     done.update((index, Delivery(partition, outcome.offset + n)) for n, index in enumerate(within))
-            if failure := next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None):
+            failure = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), failure)
+            if failure is not None:
                 raise failure
 
     def _batch(self, records: Sequence[Record], indices: deque[int]) -> tuple[Any, list[int]]:
