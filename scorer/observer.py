@@ -7,6 +7,7 @@ from typing import Final, Literal
 import structlog
 
 from scorer.assessment import Assessment
+from scorer.decision_maker import Assessed
 from scorer.payments import Marks
 from scorer.policy import Override
 from scorer.spans import Scored, ScoreSpans
@@ -28,6 +29,8 @@ class Observer:
 
     def counted(self, assessments: Sequence[Assessment], marks: Marks, *, caller: Caller) -> None:
         """Payments that were decided together."""
+        if not self._metrics.enabled:
+            return
         groups = Counter((each.tier, each.action, each.model) for each in assessments)
         for (tier, action, model), count in groups.items():
             labels: Labels = {
@@ -49,22 +52,32 @@ class Observer:
         ):
             self._metrics.record("fraud.score.stage.duration", (done_ns - begun_ns) / _NS_PER_S, {"stage": stage})
 
-    def answered(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
-        """One call for one payment."""
-        tier, action = scored.assessment.tier.name, scored.assessment.action.name
+    def answered(
+        self,
+        assessed: Assessed,
+        marks: Marks,
+        *,
+        ended_ns: int,
+        deadline_missed: bool,
+        span: TraceContext | None,
+    ) -> None:
+        """One call for one payment. `span`: its own, if it is kept."""
+        if not self._metrics.enabled:
+            return
+        tier, action = assessed.assessment.tier.name, assessed.assessment.action.name
         self._metrics.record(
             "fraud.score.duration",
             (ended_ns - marks.arrived_ns) / _NS_PER_S,
             {"caller": "rpc", "tier": tier, "action": action},
-            exemplar=None if scored.kept_because is None else scored.context,
+            exemplar=span,
         )
-        if scored.freshness_ms is not None:
-            self._metrics.record("fraud.features.freshness", scored.freshness_ms / _MS_PER_S)
-        if scored.deadline_missed:
+        if assessed.age_ms is not None:
+            self._metrics.record("fraud.features.freshness", assessed.age_ms / _MS_PER_S)
+        if deadline_missed:
             self._metrics.add("fraud.deadlines.missed", 1, {"tier": tier})
 
     def scored(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
-        """One decision's span and log line, where it gets them; `ended_ns` is monotonic, as the marks are."""
+        """The spans of a decision that is kept, and its log line, where it gets one; `ended_ns` is monotonic."""
         self._spans.scored(scored, marks, ended_ns=ended_ns)
         if scored.alert or scored.assessment.is_degraded:
             _log(scored)

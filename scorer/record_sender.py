@@ -1,8 +1,8 @@
 """Sends records to Kafka until every one of them is acknowledged, whatever becomes of brokers meanwhile."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -18,6 +18,8 @@ _REQUEST_TIMEOUT_MS: Final = 5_000  # of one attempt, which is repeated with the
 _FIRST_BACKOFF_S: Final = 0.1
 _LONGEST_BACKOFF_S: Final = 5.0
 _STOP_S: Final = 2.0
+
+Target = tuple[str, int]  # topic and partition
 
 log = structlog.get_logger(__name__)
 
@@ -84,42 +86,45 @@ class RecordSender:
             raise
         return producer
 
-    async def _attempt(self, records: Sequence[Record], wanted: Sequence[int], done: dict[int, Delivery]) -> None:
+    async def _attempt(self, records: Sequence[Record], wanted: Iterable[int], done: dict[int, Delivery]) -> None:
         """Send once; add what was acknowledged to `done`. Raises: KafkaError, the first, once all were answered."""
-        targets: dict[tuple[str, int], list[int]] = defaultdict(list)
         counts = {topic: len(await self._producer.partitions_for(topic)) for topic in {r.topic for r in records}}
+        waiting: dict[Target, deque[int]] = defaultdict(deque)
         for index in wanted:
             record = records[index]
-            targets[record.topic, partition_of(record.key, counts[record.topic])].append(index)
-        outcomes = await asyncio.gather(
-            *(self._send_to(target, indices, records, done) for target, indices in targets.items()),
-            return_exceptions=True,
-        )
-        if failure := next((outcome for outcome in outcomes if outcome is not None), None):
-            raise failure
+            waiting[record.topic, partition_of(record.key, counts[record.topic])].append(index)
+        while waiting:  # as many batches as there are targets at a time: the producer sends them as one request
+            sent = []
+            failure: BaseException | None = None
+            try:
+                for target, indices in list(waiting.items()):
+                    batch, within = self._batch(records, indices)
+                    future = await self._producer.send_batch(batch, target[0], partition=target[1])
+                    sent.append((target, within, future))
+                    if not indices:
+                        del waiting[target]
+            except KafkaError as error:
+                failure = error  # raised when those before it are answered
+            # Of futures: a task for each target costs more than the batch in it.
+            outcomes = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
+            for ((_, partition), within, _), outcome in zip(sent, outcomes, strict=True):
+                if not isinstance(outcome, BaseException):
+                    done.update((index, Delivery(partition, outcome.offset + n)) for n, index in enumerate(within))
+            failure = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), failure)
+            if failure is not None:
+                raise failure
 
-    async def _send_to(
-        self,
-        target: tuple[str, int],
-        indices: Sequence[int],
-        records: Sequence[Record],
-        done: dict[int, Delivery],
-    ) -> None:
-        topic, partition = target
-        first = 0
-        while first < len(indices):
-            batch = self._producer.create_batch()
-            end = first
-            while end < len(indices):
-                record = records[indices[end]]
-                if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
-                    break
-                end += 1
-            batch.close()
-            base = (await (await self._producer.send_batch(batch, topic, partition=partition))).offset
-            for place in range(first, end):
-                done[indices[place]] = Delivery(partition, base + place - first)
-            first = end
+    def _batch(self, records: Sequence[Record], indices: deque[int]) -> tuple[Any, list[int]]:
+        """A batch of the first of `indices`, as many as it holds, which are taken; and which these are."""
+        batch = self._producer.create_batch()
+        within = []
+        while indices:
+            record = records[indices[0]]
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+                break
+            within.append(indices.popleft())
+        batch.close()
+        return batch, within
 
     def _failed(self, records: Sequence[Record], error: Exception) -> None:
         log.error("records are not acknowledged, sending them again", records=len(records), error=repr(error))

@@ -1,8 +1,8 @@
 """The spans of a score: emitted when its outcome is known, and only if it is worth keeping."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from opentelemetry.trace import SpanKind
 
@@ -17,8 +17,7 @@ from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """One decision, as its trace and log line tell it."""
 
     transaction_id: str

@@ -270,18 +270,22 @@ class ScoreOne:
         ended_ns = self._now_ns()
         self._observer.counted([case.assessed.assessment for case in cases], group.marks, caller="rpc")
         for case in cases:
-            scored = self._maker.scored(
-                group,
-                case.place,
-                case.assessed,
-                case.decided,
-                case.reasons,
-                case.skipped,
-                links=(),
-                deadline_missed=case.budget.remaining_ms(ended_ns) < 0,
-            )
-            self._observer.answered(scored, group.marks, ended_ns=ended_ns)
-            self._observer.scored(scored, group.marks, ended_ns=ended_ns)
+            late = case.budget.remaining_ms(ended_ns) < 0
+            kept = late or case.decided.kept_because is not None
+            span = group.contexts[case.place] if kept else None
+            self._observer.answered(case.assessed, group.marks, ended_ns=ended_ns, deadline_missed=late, span=span)
+            if kept:  # what tells of the others is not even put together
+                scored = self._maker.scored(
+                    group,
+                    case.place,
+                    case.assessed,
+                    case.decided,
+                    case.reasons,
+                    case.skipped,
+                    links=(),
+                    deadline_missed=late,
+                )
+                self._observer.scored(scored, group.marks, ended_ns=ended_ns)
 
     async def _note_declined(self, group: Group, cases: Sequence[Case]) -> None:
         """Where that is not possible, the decisions themselves say so once they are folded."""

@@ -7,7 +7,7 @@ environment.
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import entry_points, version
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Final, Literal
 
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -21,6 +21,10 @@ DISTRIBUTION: Final = "fraud-scoring-cluster"
 
 # What the SDK takes. Its own complaint about a header shows it, and headers hold keys.
 _HEADER: Final = re.compile(r"[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*=[\x20\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")
+# In place of an installed exporter of the same name.
+_OWN_EXPORTERS: Final = (
+    EntryPoint("otlp_proto_grpc", "telemetry.otlp_spans:LightSpanExporter", "opentelemetry_traces_exporter"),
+)
 _OTLP_BY_PROTOCOL: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
 
 
@@ -48,7 +52,8 @@ def exporter_classes(signal: Signal, environment: Mapping[str, str]) -> list[typ
 
 
 def _load(variable: str, name: str, signal: Signal, environment: Mapping[str, str]) -> type[object]:
-    group = entry_points(group=f"opentelemetry_{signal}_exporter")
+    group_name = f"opentelemetry_{signal}_exporter"
+    group = [each for each in _OWN_EXPORTERS if each.group == group_name] + list(entry_points(group=group_name))
     if name == "otlp":
         _check_headers(signal, environment)
     component = _otlp_component(signal, environment) if name == "otlp" else name

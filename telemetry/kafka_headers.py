@@ -1,6 +1,7 @@
 """Kafka record headers of the contract: the type and schema version of the value, and the trace it belongs to. Pure."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from telemetry.trace_context import TraceContext
@@ -16,11 +17,12 @@ ReadHeaders = Iterable[tuple[str, bytes | None]]
 
 def event_headers(*, message_type: str, schema_version: int, context: TraceContext) -> list[Header]:
     """For a record whose value is `message_type`, a full protobuf name such as `fraud.v1.Alert`."""
-    return [
-        (MESSAGE_TYPE, message_type.encode()),
-        (SCHEMA_VERSION, b"%d" % schema_version),
-        (TRACEPARENT, context.traceparent_bytes()),
-    ]
+    return [*_of_type(message_type, schema_version), (TRACEPARENT, context.traceparent_bytes())]
+
+
+@cache  # a service writes a few types
+def _of_type(message_type: str, schema_version: int) -> tuple[Header, ...]:
+    return (MESSAGE_TYPE, message_type.encode()), (SCHEMA_VERSION, b"%d" % schema_version)
 
 
 def read_header(headers: ReadHeaders, name: str) -> bytes | None:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from telemetry.conventions import SCHEMA_URL, AttributeName, Attributes, AttributeValue, SpanName
+from telemetry.conventions import SCHEMA_URL, Attributes, AttributeValue, SpanName
 from telemetry.environment import exporter_classes, service_resource
 from telemetry.errors import ConfigurationError
 from telemetry.trace_context import TraceContext
@@ -65,7 +65,7 @@ class SpanEmitter:
         """
         if not self._processors:
             return
-        own: dict[AttributeName, AttributeValue] = {}
+        own = dict(attributes)
         if len(links) > MAX_LINKS:
             own["fraud.links.omitted"] = len(links) - MAX_LINKS
         if error is not None:
@@ -76,8 +76,8 @@ class SpanEmitter:
             parent=None if parent is None else _span_context(parent, is_remote=kind in _KINDS_WITH_REMOTE_PARENT),
             resource=self._resource,
             # A cast, since Mapping is invariant in its keys.
-            attributes=cast("Mapping[str, AttributeValue]", {**attributes, **own}),
-            links=[Link(_span_context(link, is_remote=True)) for link in links[:MAX_LINKS]],
+            attributes=cast("Mapping[str, AttributeValue]", own),
+            links=[Link(_span_context(link, is_remote=True)) for link in links[:MAX_LINKS]] if links else (),
             kind=kind,
             status=_UNSET if error is None else _ERROR,
             start_time=start_ns,

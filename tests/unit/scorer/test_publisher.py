@@ -47,6 +47,18 @@ async def test_what_comes_during_a_round_makes_the_next(publisher: KafkaPublishe
     assert sender.rounds == [[b"a"], [b"b", b"c", b"d"]]
 
 
+async def test_an_alert_takes_along_what_still_lingers(
+    publisher: KafkaPublisher, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scorer.publisher._LINGER_S", 3_600.0)
+
+    publisher.offer(publication("a"))
+    publisher.offer(publication("b", alert=True))
+    await sender.started.wait()
+
+    assert sender.rounds == [[b"a", b"b", b"b"]]
+
+
 async def test_beyond_the_limit_nothing_is_taken_until_kafka_acknowledges(
     publisher: KafkaPublisher, sender: Sender
 ) -> None:

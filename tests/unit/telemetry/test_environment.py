@@ -1,10 +1,10 @@
 import pytest
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.util.re import parse_env_headers
 
 from telemetry.environment import exporter_classes, service_resource
 from telemetry.errors import ConfigurationError
+from telemetry.otlp_spans import LightSpanExporter
 
 
 def test_nothing_set_exports_nothing() -> None:
@@ -15,7 +15,7 @@ def test_nothing_set_exports_nothing() -> None:
 def test_otlp_is_grpc_for_both_signals() -> None:
     environment = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
 
-    assert exporter_classes("traces", environment) == [OTLPSpanExporter]
+    assert exporter_classes("traces", environment) == [LightSpanExporter]
     assert exporter_classes("metrics", environment) == [OTLPMetricExporter]
 
 
@@ -26,7 +26,7 @@ def test_the_signals_own_protocol_comes_first() -> None:
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc",
     }
 
-    assert exporter_classes("traces", environment) == [OTLPSpanExporter]
+    assert exporter_classes("traces", environment) == [LightSpanExporter]
 
 
 def test_an_unknown_protocol_is_named() -> None:

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
@@ -49,6 +50,41 @@ def test_a_counter_counts_by_its_labels(metrics: Metrics, reader: InMemoryMetric
     (point,) = points(reader)["fraud.transactions.rejected"]
     assert isinstance(point, NumberDataPoint)
     assert (point.value, point.attributes) == (3, late)
+
+
+def test_labels_are_the_same_in_any_order_and_may_be_left_out(metrics: Metrics, reader: InMemoryMetricReader) -> None:
+    metrics.add("fraud.transactions.rejected", labels={"topic": "labels", "reason": ""})
+    metrics.add("fraud.transactions.rejected", labels={"reason": "", "topic": "labels"})
+    metrics.add("fraud.transactions.rejected", labels={"topic": "labels"})
+
+    found = points(reader)["fraud.transactions.rejected"]
+    assert [(point.value, point.attributes) for point in found if isinstance(point, NumberDataPoint)] == [
+        (2, {"topic": "labels", "reason": ""}),
+        (1, {"topic": "labels"}),
+    ]
+
+
+def test_sums_go_on_from_one_export_to_the_next(metrics: Metrics, reader: InMemoryMetricReader) -> None:
+    for total in (1, 2):
+        metrics.add("fraud.fold.batches")
+
+        (point,) = points(reader)["fraud.fold.batches"]
+        assert isinstance(point, NumberDataPoint)
+        assert point.value == total
+
+
+def test_no_count_is_lost_between_threads(metrics: Metrics, reader: InMemoryMetricReader) -> None:
+    def count() -> None:
+        for _ in range(1_000):
+            metrics.add("fraud.fold.batches")
+
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(8):
+            threads.submit(count)
+
+    (point,) = points(reader)["fraud.fold.batches"]
+    assert isinstance(point, NumberDataPoint)
+    assert point.value == 8_000
 
 
 def test_a_gauge_shows_its_last_value(metrics: Metrics, reader: InMemoryMetricReader) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.redaction import REDACTED, is_card_number, redact_card_numbers
+from telemetry.redaction import _CANDIDATE, _SUSPECT, REDACTED, is_card_number, redact_card_numbers
 
 VISA = "4111111111111111"
 
@@ -50,6 +50,11 @@ def test_every_one_is_found(one: str, other: str) -> None:
 @given(st.text())
 def test_text_without_long_numbers_stays_as_it_is(text: str) -> None:
     assert bool(re.search(r"\d[\d -]{11,}\d", text)) or redact_card_numbers(text) == text
+
+
+@given(st.text("0145 -x", min_size=13, max_size=30))
+def test_no_candidate_is_passed_over(text: str) -> None:
+    assert _SUSPECT.search(text) or not _CANDIDATE.search(text)
 
 
 def test_a_part_of_a_longer_number_is_left() -> None:
