@@ -39,6 +39,11 @@ class BurstRead:
     complete: bool  # False: Redis does not take attempts now, so that none are seen
 
 
+def attempt_records(value: bytes) -> bytes:
+    """Of what stands under an attempts key, the records, in the order in which they came."""
+    return value[_HEADER_BYTES:]
+
+
 class RedisAttempts:
     """For those who decide before a payment is in any log."""
 
@@ -60,7 +65,7 @@ class RedisAttempts:
         histories, complete = values[:count], not any(isinstance(answer, ResponseError) for answer in before)
         if not complete:
             return BurstRead(histories, None, values[count:], complete=False)
-        attempts = [value[_HEADER_BYTES:] for value in before]
+        attempts = [attempt_records(value) for value in before]
         return BurstRead(*with_attempts(histories, attempts, runs, keys), values[count:], complete=True)
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
