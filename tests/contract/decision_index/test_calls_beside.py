@@ -8,7 +8,7 @@ import pytest
 from fraud.v1.decision_pb2 import ACTION_DECLINE, Decision
 from fraud.v1.transaction_pb2 import Transaction
 
-from decision_index.batch import Partition, Position
+from decision_index.batch import Partition, Position, Stored
 from decision_index.bundles import Bundles
 from decision_index.database import Database
 from decision_index.inspection import Inspector
@@ -21,6 +21,7 @@ from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
 from loadtests.workers import running_workers
 from tests.contract.scorer.conftest import Served, served
+from tests.index_rows import TOPIC_ID
 from tests.shop import ATTEMPTS, DECLINED, STOLEN_MINOR, Shop, approved, burst, next_of, open_shop
 from tests.unit.decision_index.test_reading import Fetched
 
@@ -49,8 +50,9 @@ class Audit:
         topics = Topics("decisions", "alerts", audit="", shadow_scores="", labels="", erasures="")
         reader = Reader(topics, self._contract, self._rates, self._id_key)
         source, start = Partition("decisions", 0), self._indexed
+        stored = Stored(start, TOPIC_ID) if start else None
         fetched = [Fetched(start + n, each.SerializeToString()) for n, each in enumerate(decisions)]
-        self._writer.write(reader.read({source: fetched}, {source: Position(start or None, start)}))
+        self._writer.write(reader.read({source: fetched}, {source: Position(stored, start, TOPIC_ID)}))
         self._indexed += len(decisions)
 
     async def recompute(self, transaction_id: str) -> Recomputed:
