@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from decision_index.batch import Batch, Partition, Position, Stored, Written
 from decision_index.errors import IndexUnavailableError, PositionMovedError
 from decision_index.reading import Reader
+from decision_index.starting import FAULTS, find_start
 from feature_service.contract_settings import ContractSettings
 from feature_service.dead_letter import LogRecord, letter_record, make_dead_letter
 from feature_service.topic_metadata import FoundTopic, find_topics
@@ -169,28 +170,24 @@ class LogConsumer:
         found = await self._find_topics({partition.topic for partition in assigned})  # before their offsets
         starts = await self._consumer.beginning_offsets(assigned)
         ends = await self._consumer.end_offsets(assigned)
-        if set(assigned) != {Partition(*tp) for tp in self._consumer.assignment()} or len(found) < len(
-            {partition.topic for partition in assigned}
-        ):
+        topics = {partition.topic for partition in assigned}
+        if found.keys() != topics or set(assigned) != {Partition(*tp) for tp in self._consumer.assignment()}:
             return  # shared out anew meanwhile, or a topic is being made: the next step asks again
         for partition in assigned:
-            topic_id, log_start, log_end = found[partition.topic].topic_id, starts[partition], ends[partition]
-            known = stored.get(partition)
-            start = log_start if known is None else known.next_offset
-            wrong = None
-            if known is not None and known.topic_id not in ("", topic_id):
-                wrong = "topic", "the topic was deleted and made again: it is read from its start"
-            elif not log_start <= start <= log_end:
-                wrong = "log", "the log does not have the position: records were deleted before they were indexed"
-            if wrong is not None:
-                # Reading again what is indexed changes nothing, so the start of the log is never wrong.
-                cause, words = wrong
-                of = {"topic": partition.topic, "partition": partition.partition, "position": start}
-                log.error(words, **of, log_start=log_start, log_end=log_end)
-                self._metrics.add("fraud.index.failures", labels={"cause": cause})
-                start = log_start
-            self._positions[partition] = Position(known, start, topic_id)
-            self._consumer.seek(partition, start)
+            known, topic_id = stored.get(partition), found[partition.topic].topic_id
+            start = find_start(known, topic_id, log_start=starts[partition], log_end=ends[partition])
+            if start.fault is not None:
+                log.error(
+                    FAULTS[start.fault],
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    position=None if known is None else known.next_offset,
+                    log_start=starts[partition],
+                    log_end=ends[partition],
+                )
+                self._metrics.add("fraud.index.failures", labels={"cause": start.fault})
+            self._positions[partition] = Position(known, start.next_offset, topic_id)
+            self._consumer.seek(partition, start.next_offset)
 
     async def _send_dead_letters(self, batch: Batch, fetched: Mapping[Any, Sequence[LogRecord]]) -> None:
         letters = []
