@@ -322,6 +322,22 @@ async def test_a_topic_made_anew_is_read_from_its_start_and_what_is_indexed_stay
     assert counts(metrics, "fraud.index.failures") >= 1
 
 
+async def test_a_topic_made_anew_between_two_fetches_is_noticed_all_the_same(world: World, database: Database) -> None:
+    made = decisions(20)
+    await world.send(world.topics.decisions, *(each.SerializeToString() for each in made))
+    metrics = InMemoryMetricReader()
+    async with world.consuming(metrics=Metrics(Resource({}), [metrics])) as consumer:
+        await until(lambda: world.indexed() == 20)
+        # As if all of it had been read of another topic, and neither the broker nor the group had told.
+        with database.transaction() as connection:
+            connection.execute(update(POSITIONS).values(topic_id="another"))
+        for partition, position in consumer._positions.items():
+            consumer._positions[partition] = position._replace(topic_id="another")
+        await until(lambda: counts(metrics, "fraud.index.copies") == 20)
+    assert "another" not in {each.topic_id for each in world.writer.positions().values()}
+    assert world.indexed() == 20
+
+
 async def test_a_position_of_a_release_that_did_not_ask_for_topics_is_kept(world: World, database: Database) -> None:
     first, second = decisions(20), decisions(20)
     await world.send(world.topics.decisions, *(each.SerializeToString() for each in first))
