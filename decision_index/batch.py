@@ -15,19 +15,28 @@ class Partition(NamedTuple):
     partition: int
 
 
+class Stored(NamedTuple):
+    """How far the index has a partition."""
+
+    next_offset: int
+    topic_id: str  # of the topic that was read; empty: of a release that did not ask
+
+
 class Position(NamedTuple):
     """Where a process stands in a partition."""
 
-    stored: int | None  # what the index says, None: nothing
+    stored: Stored | None  # what the index says, None: nothing
     next_offset: int  # of the record to read next: another one only where the log does not have what is stored
+    topic_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
     """Of one partition, from the stored position to the next offset."""
 
-    stored: int | None
+    stored: Stored | None
     next_offset: int
+    topic_id: str
 
 
 @dataclass(frozen=True, slots=True)

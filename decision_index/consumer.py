@@ -6,22 +6,27 @@ a partition and does not know it yet finds the position moved, and writes nothin
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol, Self
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
 
-from decision_index.batch import Batch, Partition, Position, Written
+from decision_index.batch import Batch, Partition, Position, Stored, Written
 from decision_index.errors import IndexUnavailableError, PositionMovedError
 from decision_index.reading import Reader
+from decision_index.starting import FAULTS, find_start
 from feature_service.contract_settings import ContractSettings
 from feature_service.dead_letter import LogRecord, letter_record, make_dead_letter
+from feature_service.topic_metadata import FoundTopic, find_topics
 from scorer.publication import Delivery, Record
 from telemetry.metrics import Metrics
 
 _POLL_MS: Final = 250
 _RETRY_S: Final = 1.0
+_LOOK_PERIOD_S: Final = 1.0
+_METADATA_MS: Final = 10_000  # after which a topic that was away is missed no longer
 _DELETE_PERIOD_S: Final = 60.0
 _DELETED_AT_ONCE: Final = 2_000  # decisions: a fraction of a second, in which nothing else is written
 
@@ -31,7 +36,7 @@ log = structlog.get_logger(__name__)
 class Index(Protocol):
     """Calls take as long as the database does."""
 
-    def positions(self) -> Mapping[Partition, int]: ...
+    def positions(self) -> Mapping[Partition, Stored]: ...
 
     def write(self, batch: Batch) -> Written: ...
 
@@ -76,10 +81,12 @@ class LogConsumer:
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            metadata_max_age_ms=_METADATA_MS,
             max_partition_fetch_bytes=8 * 1024 * 1024,
         )
         self._positions: dict[Partition, Position] = {}  # of what this process reads; empty: to be asked for
         self._next_deletion_s = 0.0
+        self._next_look_s = 0.0
 
     async def __aenter__(self) -> Self:
         self._consumer.subscribe(list(self._reader.topics.names), listener=_Forgetting(self._positions))
@@ -116,6 +123,7 @@ class LogConsumer:
 
         Raises: PositionMovedError, IndexUnavailableError; then the positions must be asked for again.
         """
+        await self._look_for_replaced()
         if not self._positions:
             await self._seek()
         fetched: Mapping[Any, Sequence[LogRecord]] = await self._consumer.getmany(
@@ -127,37 +135,59 @@ class LogConsumer:
             written = await asyncio.to_thread(self._index.write, batch)
             for partition, advance in batch.advances.items():
                 if partition in self._positions:  # not taken away meanwhile
-                    self._positions[partition] = Position(advance.next_offset, advance.next_offset)
+                    stored = Stored(advance.next_offset, advance.topic_id)
+                    self._positions[partition] = Position(stored, advance.next_offset, advance.topic_id)
             self._count(batch, written)
         await self._delete_old()
 
+    async def _look_for_replaced(self) -> None:
+        """Where a topic was deleted and made again, forget the positions: its new log may have grown past them.
+
+        What was read of it as of the old one is read again, and changes nothing.
+        """
+        if time.monotonic() < self._next_look_s or not self._positions:
+            return
+        self._next_look_s = time.monotonic() + _LOOK_PERIOD_S
+        try:
+            found = await self._find_topics({partition.topic for partition in self._positions})
+        except KafkaError as error:  # nothing comes in the meantime either
+            log.warning("brokers away, topics are not looked at", error=repr(error))
+            return
+        for partition, position in self._positions.items():
+            if partition.topic in found and found[partition.topic].topic_id != position.topic_id:
+                self._positions.clear()
+                return
+
+    async def _find_topics(self, names: Collection[str]) -> Mapping[str, FoundTopic]:
+        return await find_topics(self._consumer._client, names)  # noqa: SLF001 - a connection that is there
+
     async def _seek(self) -> None:
-        """To where the index has read to; where the log does not have that, to its start."""
+        """To where the index has read to; where the log does not have that, or is another one, to its start."""
         assigned = [Partition(*tp) for tp in self._consumer.assignment()]
         if not assigned:
             return
         stored = await asyncio.to_thread(self._index.positions)
+        found = await self._find_topics({partition.topic for partition in assigned})  # before their offsets
         starts = await self._consumer.beginning_offsets(assigned)
         ends = await self._consumer.end_offsets(assigned)
-        if set(assigned) != {Partition(*tp) for tp in self._consumer.assignment()}:
-            return  # shared out anew meanwhile: the next step asks again
+        topics = {partition.topic for partition in assigned}
+        if found.keys() != topics or set(assigned) != {Partition(*tp) for tp in self._consumer.assignment()}:
+            return  # shared out anew meanwhile, or a topic is being made: the next step asks again
         for partition in assigned:
-            start = stored.get(partition, starts[partition])
-            if not starts[partition] <= start <= ends[partition]:
-                # Reading again what is indexed changes nothing, so the start of the log is never wrong.
+            known, topic_id = stored.get(partition), found[partition.topic].topic_id
+            start = find_start(known, topic_id, log_start=starts[partition], log_end=ends[partition])
+            if start.fault is not None:
                 log.error(
-                    "the log does not have the position: records were deleted before they were indexed, or the topic "
-                    "was made anew",
+                    FAULTS[start.fault],
                     topic=partition.topic,
                     partition=partition.partition,
-                    position=start,
+                    position=None if known is None else known.next_offset,
                     log_start=starts[partition],
                     log_end=ends[partition],
                 )
-                self._metrics.add("fraud.index.failures", labels={"cause": "log"})
-                start = starts[partition]
-            self._positions[partition] = Position(stored.get(partition), start)
-            self._consumer.seek(partition, start)
+                self._metrics.add("fraud.index.failures", labels={"cause": start.fault})
+            self._positions[partition] = Position(known, start.next_offset, topic_id)
+            self._consumer.seek(partition, start.next_offset)
 
     async def _send_dead_letters(self, batch: Batch, fetched: Mapping[Any, Sequence[LogRecord]]) -> None:
         letters = []

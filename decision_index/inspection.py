@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 import numpy as np
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ORIGIN_CALL, Decision
 
 from decision_index.bundles import Bundles, find_policy
 from decision_index.errors import BundleUnknownError, PolicyUnknownError
@@ -18,7 +18,8 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.errors import CatalogueError
 from feature_service.plan import make_plan
 from feature_service.settings import make_online_features
-from feature_service.stores.layout import StoreLayout
+from feature_service.stores.attempts import attempt_records
+from feature_service.stores.layout import StoreLayout, attempts_key
 from scorer.errors import BundleError
 from scorer.policy import Tier
 from scorer.serving import Models
@@ -82,11 +83,13 @@ class Inspector:
             payment.row,
             stale=tier_of(decision) is Tier.DEGRADED_STALE,
             approximate=tuple(decision.approximate_entities),
+            saw_calls=decision.origin == ORIGIN_CALL and "attempts" not in decision.skipped_stages,
         )
         recomputation = Recomputation(make_online_features(make_plan(names), self._layout, self._contract))
         keys = recomputation.keys(decided)
-        values = await histories.read(keys.keys) if keys.keys else []
-        return recomputation.compare(decided, keys, values)
+        values = await histories.read([*keys.keys, *map(attempts_key, keys.keys)]) if keys.keys else []
+        beside = [attempt_records(value or b"") for value in values[len(keys.keys) :]]
+        return recomputation.compare(decided, keys, values[: len(keys.keys)], beside)
 
     def _models(self, model_version: str) -> Models | Absent:
         if not model_version:

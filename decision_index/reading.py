@@ -77,7 +77,7 @@ class Reader:
             new = [record for record in records if record.offset >= position.next_offset]
             if not new:
                 continue
-            advances[partition] = Advance(position.stored, new[-1].offset + 1)
+            advances[partition] = Advance(position.stored, new[-1].offset + 1, position.topic_id)
             if partition.topic == self.topics.decisions:
                 self._read_decisions(partition, new, rows)
                 continue

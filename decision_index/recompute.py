@@ -2,26 +2,29 @@
 
 A history grows at its end, in the order in which records were folded. So what was known when the payment was decided is
 a beginning of the history as it is now, and a cause is proven, not guessed: some beginning gives the captured bits, and
-the payments and labels behind it are what came later. Where no beginning does, the cause is what is known to change
+the payments and labels behind it are what came later. A call also sees calls that no log has brought yet: where no
+beginning gives the bits, one with such calls may. Where none does either, the cause is what is known to change
 histories, and else said to be unknown.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from math import isnan
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from decision_index.earlier_states import Seen, earlier_states, states_with_calls
 from feature_service.catalogue import features
 from feature_service.catalogue.definitions import HORIZON_MS, Aggregate, Derived, Feature
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.key_set import KeySet
 from feature_service.online import OnlineFeatures, approximate_entities
-from feature_service.records import ENTITIES, ENTITY_INDEX, RECORD, Kind
-from feature_service.stores.layout import COMPACTED_HEADER, HEADER_BYTES, RECORD_BYTES
+from feature_service.records import ENTITIES, ENTITY_INDEX, Kind
+from feature_service.stores.layout import COMPACTED_HEADER
 
 
 class Cause(Enum):
@@ -30,12 +33,13 @@ class Cause(Enum):
     LATE_PAYMENTS = "payments came after the decision"
     LATE_LABELS = "labels came after the decision"
     LATE_RECORDS = "payments and labels came after the decision"
+    CALLS = "other calls were seen beside the history: the log has them later, with other outcomes, or not yet"
     STALE = "the histories lagged behind the log at the decision"
     TRIMMED = "records of that time are no longer kept: it cannot be computed again"
     GONE = "there is no history any more: it has expired, was erased, or is in another generation"
     COMPACTED = "the history was compacted since: which records came later is no longer told"
     REQUEST = "rates or time rules of the request changed since"
-    UNKNOWN = "unknown: no earlier state of the history gives the captured value"
+    UNKNOWN = "unknown: no earlier state of the history, with calls beside it or without, gives the captured value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Decided:
     row: NDArray[np.void]  # (1,) DECODED, of its transaction
     stale: bool
     approximate: tuple[str, ...]  # entities
+    saw_calls: bool  # that stood beside the histories
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class LaterRecords:
-    """Of one entity, what was not in its history when the payment was decided, at the least."""
+    """Of one entity, what was not known when the payment was decided, at the least."""
 
     entity: str
     payments: int
@@ -78,7 +83,7 @@ class _Entity:
     """How the features of one entity come out."""
 
     cause: Cause | None  # None: those of it alone are as captured
-    restored: bytes | None  # the history with which they are as captured; else as it is now
+    seen: Seen  # with which they are as captured; else the history as it is now
     later: LaterRecords | None = None
 
 
@@ -95,18 +100,29 @@ class Recomputation:
         """Of the histories to read."""
         return self._online.keys(decided.row)
 
-    def compare(self, decided: Decided, keys: KeySet, histories: Sequence[bytes | None]) -> Recomputed:
-        """`histories`: what stands under the keys now. Raises: HistoryFormatError."""
+    def compare(
+        self, decided: Decided, keys: KeySet, histories: Sequence[bytes | None], beside: Sequence[bytes]
+    ) -> Recomputed:
+        """What stands under the keys now, and beside: records of attempts. Raises: HistoryFormatError."""
         read = _Histories(self._online, decided.row, keys, list(histories))
         now, _ = read.compute({})
         found = {
-            entity: self._inspect(decided, read, entity)
+            entity: self._inspect(decided, read, entity, beside[place] if decided.saw_calls else b"")
             for entity in self._online.plan.entities
-            if keys.places[0, entity] >= 0
+            if (place := int(keys.places[0, entity])) >= 0
         }
-        restored, _ = read.compute({entity: each.restored for entity, each in found.items()})
+        values = _Values(
+            read.compute({entity: each.seen.history for entity, each in found.items()})[0],
+            read.compute({entity: each.seen.with_later_calls(read.of(entity)) for entity, each in found.items()})[0],
+            {
+                cause: read.compute(
+                    {entity: each.seen.without_later(read.of(entity), labels) for entity, each in found.items()}
+                )[0]
+                for cause, labels in ((Cause.LATE_PAYMENTS, False), (Cause.LATE_LABELS, True))
+            },
+        )
         differences = [
-            Difference(name, captured, at_present, self._cause(place, decided, found, read, restored))
+            Difference(name, captured, at_present, self._cause(place, decided, found, values))
             for place, (name, captured, at_present) in enumerate(
                 zip(decided.names, decided.vector.tolist(), now.tolist(), strict=True)
             )
@@ -115,14 +131,7 @@ class Recomputation:
         later = [each.later for each in found.values() if each.later is not None]
         return Recomputed(len(decided.names), differences, later)
 
-    def _cause(
-        self,
-        place: int,
-        decided: Decided,
-        found: Mapping[int, _Entity],
-        read: "_Histories",
-        restored: NDArray[np.float64],
-    ) -> Cause:
+    def _cause(self, place: int, decided: Decided, found: Mapping[int, _Entity], values: "_Values") -> Cause:
         entities = self._entities_of[place]
         if not entities:
             return Cause.REQUEST
@@ -131,45 +140,47 @@ class Recomputation:
         captured = float(decided.vector[place])
         if lost:
             return lost[0]
-        if not _same(captured, float(restored[place])) or not causes:
+        if not _same(captured, float(values.restored[place])) or not causes:
             return Cause.UNKNOWN
+        if Cause.CALLS in causes and not _same(captured, float(values.with_later_calls[place])):
+            return Cause.CALLS
         if decided.stale:
             return Cause.STALE
-        return self._late(place, captured, found, read)
-
-    def _late(self, place: int, captured: float, found: Mapping[int, _Entity], read: "_Histories") -> Cause:
-        """Which of the later records it takes: without those of one kind, the captured value is back or not."""
-        without = {
-            kind: read.compute(
-                {entity: _without_later(read.of(entity), each.restored, kind) for entity, each in found.items()}
-            )[0]
-            for kind in (Cause.LATE_PAYMENTS, Cause.LATE_LABELS)
-        }
-        enough = [cause for cause, values in without.items() if _same(captured, float(values[place]))]
+        # Which of the later records it takes: without those of one kind, the captured value is back or not.
+        enough = [cause for cause, without in values.without.items() if _same(captured, float(without[place]))]
         return enough[0] if len(enough) == 1 else Cause.LATE_RECORDS
 
-    def _inspect(self, decided: Decided, read: "_Histories", entity: int) -> _Entity:
+    def _inspect(self, decided: Decided, read: "_Histories", entity: int, beside: bytes) -> _Entity:
         history = read.of(entity)
         own = np.array([entities == {entity} for entities in self._entities_of])
         captured = decided.vector[own]
         values, status = read.compute({}, only=entity)
         if status & READ_BEFORE_HORIZON:
-            return _Entity(Cause.TRIMMED, history)
+            return _Entity(Cause.TRIMMED, Seen(history))
         if _all_same(captured, values[own]):
-            return _Entity(None, history)
-        if history is None:
-            return _Entity(Cause.GONE, None)
-        records = _records(history)
-        for count in range(len(records) - 1, _compacted(records) - 1, -1):
-            beginning = history[: HEADER_BYTES + count * RECORD_BYTES]
-            values, _ = read.compute({entity: beginning}, only=entity)
+            return _Entity(None, Seen(history))
+        states = earlier_states(history)
+        if decided.saw_calls:
+            states = chain(states, states_with_calls(history, beside, decided.row))
+        for seen in states:
+            values, _ = read.compute({entity: seen.history}, only=entity)
             if _all_same(captured, values[own]):
-                later = _later(ENTITIES[entity], records[count:], decided.row)
-                return _Entity(Cause.LATE_RECORDS, beginning, later)
+                later = _later(ENTITIES[entity], seen.later(history), decided.row)
+                return _Entity(Cause.CALLS if seen.calls else Cause.LATE_RECORDS, seen, later)
+        if history is None:
+            return _Entity(Cause.GONE, Seen(None))
         name = ENTITIES[entity]
         approximate = name in decided.approximate or name in approximate_entities(status)
         compacted = history.startswith(COMPACTED_HEADER) or approximate
-        return _Entity(Cause.COMPACTED if compacted else Cause.UNKNOWN, history)
+        return _Entity(Cause.COMPACTED if compacted else Cause.UNKNOWN, Seen(history))
+
+
+class _Values(NamedTuple):
+    """Features by what else their histories might hold. (F,) each."""
+
+    restored: NDArray[np.float64]
+    with_later_calls: NDArray[np.float64]  # what had been folded, and the calls that were folded since
+    without: Mapping[Cause, NDArray[np.float64]]  # of what came later, the one kind or the other
 
 
 class _Histories:
@@ -208,36 +219,15 @@ def _entities_of(feature: Feature) -> frozenset[int]:
     return frozenset()
 
 
-def _records(history: bytes) -> NDArray[np.void]:
-    return np.frombuffer(history, dtype=RECORD, offset=HEADER_BYTES)
-
-
-def _compacted(records: NDArray[np.void]) -> int:
-    """How many at the beginning no longer stand in the order in which they came."""
-    sums = np.flatnonzero(np.isin(records["kind"], (Kind.TILE, Kind.FRONTIER)))
-    return int(sums[-1]) + 1 if len(sums) else 0
-
-
-def _later(entity: str, records: NDArray[np.void], row: NDArray[np.void]) -> LaterRecords:
+def _later(entity: str, records: NDArray[np.void], row: NDArray[np.void]) -> LaterRecords | None:
     """Of records that came later, those that a read as of the payment's time sees."""
     as_of_ms = row["event_time_ms"][0]
     is_label = records["kind"] == Kind.LABEL
     age_ms = as_of_ms - records["event_time_ms"]
     seen = (age_ms >= 0) & (age_ms < HORIZON_MS) & (records["known_at_ms"] <= as_of_ms)
     is_itself = ~is_label & (records["transaction_hash"] == row["transaction_hash"][0])
-    return LaterRecords(entity, int((seen & ~is_label & ~is_itself).sum()), int((seen & is_label).sum()))
-
-
-def _without_later(history: bytes | None, beginning: bytes | None, kind: Cause) -> bytes | None:
-    """The whole history but for the later records of that kind."""
-    if history is None or beginning is None:
-        return history
-    records, known = _records(history), len(_records(beginning))
-    is_label = records["kind"] == Kind.LABEL
-    dropped = is_label if kind is Cause.LATE_LABELS else ~is_label
-    dropped[:known] = False
-    kept: bytes = records[~dropped].tobytes()
-    return history[:HEADER_BYTES] + kept
+    payments, labels = int((seen & ~is_label & ~is_itself).sum()), int((seen & is_label).sum())
+    return LaterRecords(entity, payments, labels) if payments or labels else None
 
 
 def _same(a: float, b: float) -> bool:

@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from decision_index.errors import IndexMissingError, IndexSchemaError
 from decision_index.tables import METADATA, STATE
 
 Migration = Callable[[Connection], None]
 
+
+def _add_topic_ids(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE positions ADD COLUMN topic_id TEXT NOT NULL DEFAULT ''"))
+
+
 # The first brings version 1 to version 2, and so on. A new database is made from `tables` as they are now.
-MIGRATIONS: Final[tuple[Migration, ...]] = ()
+MIGRATIONS: Final[tuple[Migration, ...]] = (_add_topic_ids,)
 
 _VERSION: Final = "schema_version"
 _KEY: Final = "key_fingerprint"

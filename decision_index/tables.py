@@ -35,6 +35,7 @@ POSITIONS: Final = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("next_offset", BigInteger, nullable=False),
+    Column("topic_id", Text, nullable=False, server_default=""),  # empty: a release read it that did not ask
 )
 
 DECISIONS: Final = Table(

@@ -7,7 +7,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, delete, func, s
 from sqlalchemy.dialects import postgresql, sqlite
 
 from decision_index import schema
-from decision_index.batch import Advance, Batch, Partition, Row, Written
+from decision_index.batch import Advance, Batch, Partition, Row, Stored, Written
 from decision_index.database import Database
 from decision_index.errors import PositionMovedError
 from decision_index.tables import (
@@ -34,11 +34,11 @@ class IndexWriter:
         with database.transaction() as connection:
             schema.prepare(connection, key_fingerprint)
 
-    def positions(self) -> dict[Partition, int]:
-        """Of every partition that was ever read, the next offset. Raises: IndexUnavailableError."""
+    def positions(self) -> dict[Partition, Stored]:
+        """Of every partition that was ever read. Raises: IndexUnavailableError."""
         with self._database.transaction() as connection:
             rows = connection.execute(select(POSITIONS)).all()
-        return {Partition(row.topic, row.partition): row.next_offset for row in rows}
+        return {Partition(row.topic, row.partition): Stored(row.next_offset, row.topic_id) for row in rows}
 
     def write(self, batch: Batch) -> Written:
         """All of the batch and its positions, or nothing. The first decision of a transaction_id stays.
@@ -77,7 +77,7 @@ def _advance(connection: Connection, partition: Partition, advance: Advance) -> 
     topic, number = partition
     if advance.stored is None:
         statement = _insert(connection, POSITIONS).values(
-            topic=topic, partition=number, next_offset=advance.next_offset
+            topic=topic, partition=number, next_offset=advance.next_offset, topic_id=advance.topic_id
         )
         moved = connection.execute(statement.on_conflict_do_nothing().execution_options(**_COUNTED)).rowcount
     else:
@@ -86,14 +86,14 @@ def _advance(connection: Connection, partition: Partition, advance: Advance) -> 
             .where(
                 POSITIONS.c.topic == topic,
                 POSITIONS.c.partition == number,
-                POSITIONS.c.next_offset == advance.stored,
+                POSITIONS.c.next_offset == advance.stored.next_offset,
+                POSITIONS.c.topic_id == advance.stored.topic_id,
             )
-            .values(next_offset=advance.next_offset)
+            .values(next_offset=advance.next_offset, topic_id=advance.topic_id)
         ).rowcount
     if not moved:
-        raise PositionMovedError(
-            f"{topic}:{number} is not at offset {advance.stored} any more: another process indexes it"
-        )
+        offset = None if advance.stored is None else advance.stored.next_offset
+        raise PositionMovedError(f"{topic}:{number} is not at offset {offset} any more: another process indexes it")
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -6,18 +6,20 @@ Health is for everybody, since those who probe have no names; reflection needs t
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
+from feature_service.health import SERVICE as HEALTH_SERVICE
+from feature_service.health import Health
 from feature_service.listener import LOOK_S, Listener
 from feature_service.loopback import is_loopback
 from feature_service.rest import RestListener, RestService
@@ -63,7 +65,8 @@ class GrpcServer:
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
         tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
-        handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service))
+        self._health = Health()
+        handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service, self._health))
         binds = [bind] if rest is None else [bind, rest.bind]
         self._guard: Guard | None = None
         if settings.callers_file is not None:
@@ -76,7 +79,6 @@ class GrpcServer:
             for exposed in _exposed(binds):
                 log.warning("anybody who reaches this port may call everything, in plain text", bind=exposed)
         self._service = service
-        self._health = health.aio.HealthServicer()
         self._status = health_pb2.HealthCheckResponse.SERVING
         options = [
             ("grpc.max_receive_message_length", max_message_bytes),
@@ -120,17 +122,20 @@ class GrpcServer:
         """
         status = health_pb2.HealthCheckResponse
         self._status = status.SERVING if is_serving else status.NOT_SERVING
-        await self._set_health()
+        self._tell_health()
 
-    async def _set_health(self) -> None:
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        await self._health.set(self._service, self._status)
+    def _tell_health(self) -> None:
+        self._health.tell("", health_pb2.HealthCheckResponse.SERVING)
+        self._health.tell(self._service, self._status)
 
     async def serve(self, *, drain_s: float) -> None:
-        """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time."""
+        """Until cancelled; then tell health checks first, refuse new calls, and give those in flight their time.
+
+        Streams that ask about the server, and not of it, end at once.
+        """
         watching = None if self._guard is None else asyncio.create_task(self._guard.watch())
         try:
-            await self._set_health()
+            self._tell_health()
             for listener in self._listeners:
                 await listener.start()
             # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.
@@ -139,17 +144,22 @@ class GrpcServer:
                 for listener in self._listeners:
                     await listener.mend()
         finally:
-            await self._health.enter_graceful_shutdown()
+            self._health.end()
             await asyncio.gather(*(listener.stop(drain_s) for listener in self._listeners))
             if watching is not None:
                 watching.cancel()
                 await asyncio.wait({watching})
 
 
-def _reflection(service: str) -> grpc.GenericRpcHandler:
-    servicer = reflection.aio.ReflectionServicer((service, health.SERVICE_NAME, reflection.SERVICE_NAME))
+def _reflection(service: str, health: Health) -> grpc.GenericRpcHandler:
+    servicer = reflection.aio.ReflectionServicer((service, HEALTH_SERVICE, reflection.SERVICE_NAME))
+
+    async def answer(requests: AsyncIterator[Any], context: object) -> AsyncIterator[Any]:
+        async for each in servicer.ServerReflectionInfo(health.until_end(requests), context):
+            yield each
+
     method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        answer,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )

@@ -4,10 +4,7 @@ Everything runs on servers and processes of its own, below a temporary folder, a
 and the logs in it are kept where a measurement fails.
 """
 
-import argparse
-import json
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +31,7 @@ from loadtests import (
 from loadtests.context import Context
 from loadtests.figures import BenchError, Result
 from loadtests.machine import describe_machine, is_busy
+from loadtests.options import make_parser, parse, write_json
 from loadtests.report import Report, print_report
 
 # In this order: what needs no server first.
@@ -53,13 +51,9 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Context], Sequence[Result]]]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short runs that show that everything works: no figures")
+    parser = make_parser("bench", __doc__, has_quick=True)
     parser.add_argument("--only", nargs="+", choices=MEASUREMENTS, default=list(MEASUREMENTS), metavar="NAME")
-    parser.add_argument("--json", type=Path, default=Path(".local/bench.json"), help="where to write the figures")
-    arguments = parser.parse_args()
-    # As Ctrl-C does: a run that is told to end stops what it has started.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = parse(parser)
     console = Console()
     if is_busy():
         console.print("[yellow]Others are using the processors: figures will be too low.[/]")
@@ -72,8 +66,7 @@ def main() -> int:
     except (BenchError, ClusterError, TimeoutError) as error:
         failure = error
     report = Report(machine, started_at, arguments.quick, results)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, report.as_json())
     print_report(report, console)
     console.print(f"\nFigures: {arguments.json}")
     if failure is not None:

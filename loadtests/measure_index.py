@@ -17,7 +17,7 @@ import numpy as np
 from fraud.v1.decision_pb2 import ACTION_APPROVE, TIER_FULL, Decision
 from fraud.v1.transaction_pb2 import Transaction
 
-from decision_index.batch import Partition, Position
+from decision_index.batch import Partition, Position, Stored
 from decision_index.database import Database
 from decision_index.reading import Reader, Topics
 from decision_index.writer import IndexWriter
@@ -27,6 +27,7 @@ from feature_service.money import RateTable
 
 _BATCH: Final = 5_000  # the default of FRAUD_DECISION_INDEX_BATCH
 _DECISIONS: Final = Partition("decisions", 0)
+_TOPIC_ID = "0" * 32
 _START_MS: Final = 1_767_225_600_000
 
 
@@ -66,7 +67,12 @@ def measure(url: str, batches: int, directory: Path) -> dict[str, float | int]:
         records = [_Record(first + index, _decision(first + index)) for index in range(_BATCH)]
         record_bytes += sum(len(record.value) for record in records)
         began = time.perf_counter(), time.process_time()
-        written = writer.write(reader.read({_DECISIONS: records}, {_DECISIONS: Position(first or None, first)}))
+        written = writer.write(
+            reader.read(
+                {_DECISIONS: records},
+                {_DECISIONS: Position(Stored(first, _TOPIC_ID) if first else None, first, _TOPIC_ID)},
+            )
+        )
         wall_s += time.perf_counter() - began[0]
         processor_s += time.process_time() - began[1]
         assert written.decisions == _BATCH

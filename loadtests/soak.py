@@ -3,10 +3,7 @@
 What it may grow by is 1 MiB a minute, 35 bytes for each call: less than it takes to keep one id of it.
 """
 
-import argparse
-import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -24,6 +21,7 @@ from loadtests.context import Context
 from loadtests.figures import BenchError
 from loadtests.latency import Schedule
 from loadtests.machine import describe_machine
+from loadtests.options import make_parser, parse, write_json
 from loadtests.process_watch import ProcessWatch, Sample
 from loadtests.score_cluster import score_cluster
 from loadtests.score_requests import score_requests
@@ -102,11 +100,9 @@ def soak(context: Context, *, minutes: float) -> tuple[Soak, list[Sample]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.soak", description=__doc__)
+    parser = make_parser("soak", __doc__, has_quick=False)
     parser.add_argument("--minutes", type=float, default=10.0, help="default 10")
-    parser.add_argument("--json", type=Path, default=Path(".local/soak.json"), help="where to write what was seen")
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = parse(parser)
     console = Console()
     machine = describe_machine()
     scratch = Path(tempfile.mkdtemp(prefix="fraud-soak-"))
@@ -117,9 +113,8 @@ def main() -> int:
         console.print(f"[red]{error}[/] All logs: {scratch}")
         return 1
     shutil.rmtree(scratch)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
     written = {"machine": machine, "soak": found.as_json(), "samples": [asdict(each) for each in samples]}
-    arguments.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, written)
     console.print(
         f"{found.calls:,} calls, refused: {found.refusals or 'none'}; memory {found.rss_mib:.0f} MiB, growing by "
         f"{found.mib_per_min:.2f} ± {found.stderr_mib_per_min:.2f} MiB a minute; open files "

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ORIGIN_CALL, Decision
 from fraud.v1.label_pb2 import Label
 from fraud.v1.scoring_pb2 import ScoreRequest
 from fraud.v1.transaction_pb2 import Transaction
@@ -115,7 +115,7 @@ class Scene:
         recomputation, decided = self.recomputation(decision, payment)
         keys = recomputation.keys(decided)
         histories = await self.parts.store.read(keys.keys) if keys.keys else []
-        return recomputation.compare(decided, keys, histories)
+        return recomputation.compare(decided, keys, histories, [b""] * len(keys.keys))
 
     def recomputation(self, decision: Decision, payment: Payment) -> tuple[Recomputation, Decided]:
         model = model_of(tier_of(decision), self.models)
@@ -127,6 +127,7 @@ class Scene:
             payment.row,
             stale=tier_of(decision) is Tier.DEGRADED_STALE,
             approximate=tuple(decision.approximate_entities),
+            saw_calls=decision.origin == ORIGIN_CALL,
         )
         return Recomputation(make_online_features(make_plan(names), LAYOUT, self.contract)), decided
 

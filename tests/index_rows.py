@@ -6,10 +6,11 @@ from typing import Any
 from fraud.v1.decision_pb2 import Decision
 from fraud.v1.transaction_pb2 import Transaction
 
-from decision_index.batch import Advance, Batch, Partition, Row, Rows
+from decision_index.batch import Advance, Batch, Partition, Row, Rows, Stored
 from decision_index.tables import DECISIONS, ENTITY_COLUMNS
 
 SOURCE = Partition("decisions", 0)
+TOPIC_ID = "0123456789abcdef" * 2
 
 
 def decision_row(transaction_id: str, **columns: Any) -> Row:
@@ -38,8 +39,13 @@ def decision_row(transaction_id: str, **columns: Any) -> Row:
 
 
 def batch(
-    *decisions: Row, stored: int | None = None, upto: int = 1, source: Partition = SOURCE, **others: Sequence[Row]
+    *decisions: Row,
+    stored: int | None = None,
+    upto: int = 1,
+    source: Partition = SOURCE,
+    topic_id: str = TOPIC_ID,
+    **others: Sequence[Row],
 ) -> Batch:
     """Of one partition, from its stored position to `upto`."""
     rows = Rows(decisions=list(decisions), **{name: list(some) for name, some in others.items()})  # type: ignore[arg-type]
-    return Batch(rows, {source: Advance(stored, upto)})
+    return Batch(rows, {source: Advance(None if stored is None else Stored(stored, topic_id), upto, topic_id)})

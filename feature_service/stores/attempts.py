@@ -39,6 +39,11 @@ class BurstRead:
     others: list[bytes | None]
 
 
+def attempt_records(value: bytes) -> bytes:
+    """Of what stands under an attempts key, the records, in the order in which they came."""
+    return value[_HEADER_BYTES:]
+
+
 class RedisAttempts:
     """For those who decide before a payment is in any log. Loads its compiled code when it is made."""
 
@@ -59,7 +64,7 @@ class RedisAttempts:
         )
         count = len(keys.keys)
         is_refused = any(isinstance(answer, ResponseError) for answer in before)
-        attempts = None if is_refused else Attempts([value[_HEADER_BYTES:] for value in before], runs)
+        attempts = None if is_refused else Attempts([attempt_records(value) for value in before], runs)
         return BurstRead(values[:count], attempts, values[count:])
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:

@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -168,6 +169,7 @@ def compare(
 ) -> None:
     """Compare two models by what they said of payments and what became of those, with what the figures are worth."""
     import asyncio
+    import logging
     import time
 
     from rich.console import Console
@@ -176,6 +178,7 @@ def compare(
     from fraudctl.comparing import read_outcomes
     from training.comparison import arms, shadows
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say, an error says
     since_ms = time.time_ns() // 1_000_000 - round(days * _DAY_MS)
     outcomes = asyncio.run(
         read_outcomes(registry, _whole(registry, champion), _whole(registry, challenger), since_ms=since_ms)
@@ -188,18 +191,26 @@ def compare(
     if as_json:
         typer.echo(json.dumps({name: [_as_json(each) for each in found] for name, n, found in parts if n}, indent=2))
         return
-    console = Console()
+    console = Console(highlight=False)
     for name, n, found in parts:
         if not n:
             console.print(f"{outcomes.challenger} {name}: nothing in {days:g} days")
             continue
-        table = Table("", "n", "estimate", "95 % from", "to", "p", "enough to decide", title=f"{challenger} {name}")
+        columns = ("", "n", "estimate", "95 % from", "to", "p", "enough to decide")
+        table = Table(*columns, title=f"{outcomes.challenger} {name}")
         for each in found:
-            figures = (f"{value:.4g}" for value in (each.value, each.low, each.high))
             tested = each.p_value is not None
             verdict = ("yes" if each.decides else "no") if tested else ""
-            table.add_row(each.name, f"{each.n:,}", *figures, f"{each.p_value:.3g}" if tested else "", verdict)
+            figures = (_figure(value, ".4g") for value in (each.value, each.low, each.high))
+            table.add_row(each.name, f"{each.n:,}", *figures, _figure(each.p_value, ".3g"), verdict)
         console.print(table)
+    if outcomes.unreadable:
+        console.print(f"{outcomes.unreadable} records are none of their topic's: they are left out.")
+
+
+def _figure(value: float | None, form: str) -> str:
+    """Nothing for what is not known."""
+    return "" if value is None or isnan(value) else format(value, form)
 
 
 def _change_existing(

@@ -4,10 +4,7 @@ Everything runs on servers and processes of its own, below a temporary folder. T
 where a measurement fails.
 """
 
-import argparse
-import json
 import shutil
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +21,7 @@ from loadtests.bench_scorer.targets import running_targets
 from loadtests.context import Context
 from loadtests.figures import BenchError
 from loadtests.machine import describe_machine, is_busy
+from loadtests.options import make_parser, parse, write_json
 from loadtests.scoring import scoring_input
 
 _PARTS: Final = ("loads", "overload")
@@ -31,15 +29,10 @@ _PRICE: Final = 0.05  # about what clouds ask for a shared x86 vCPU with its mem
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench_scorer", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short runs that show that everything works: no figures")
+    parser = make_parser("bench_scorer", __doc__, has_quick=True)
     parser.add_argument("--only", nargs="+", choices=_PARTS, default=_PARTS, metavar="PART", help=" or ".join(_PARTS))
     parser.add_argument("--price", type=float, default=_PRICE, help=f"of a vCPU for an hour, default {_PRICE}")
-    parser.add_argument(
-        "--json", type=Path, default=Path(".local/bench-scorer.json"), help="where to write the figures"
-    )
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = parse(parser)
     console = Console()
     if is_busy():
         console.print("[yellow]Others are using the processors: figures will be too low.[/]")
@@ -59,8 +52,7 @@ def main() -> int:
     except (BenchError, ClusterError, TimeoutError) as error:
         failure = error
     found = as_json(measured, levels, price_per_vcpu_hour=arguments.price, machine=machine)
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, found)
     print_tables(found, console)
     console.print(f"Figures: {arguments.json}")
     if failure is not None:

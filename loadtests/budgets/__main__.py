@@ -3,11 +3,8 @@
 Everything runs on servers and processes of its own, below a temporary folder, which is kept where something is wrong.
 """
 
-import argparse
-import json
 import logging
 import shutil
-import signal
 import sys
 import tempfile
 from collections import deque
@@ -28,6 +25,7 @@ from loadtests.budgets.run import inject
 from loadtests.context import Context
 from loadtests.figures import BenchError
 from loadtests.machine import describe_machine, is_busy
+from loadtests.options import choose_faults, make_parser, write_json
 from loadtests.scoring import scoring_input
 
 _RATE_PER_S: Final = 500.0
@@ -38,19 +36,9 @@ _RIGS: Final = {"slowed": rig_on_one_redis, "cluster": rig_on_cluster}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.budgets", description=__doc__)
-    parser.add_argument("--only", metavar="WORDS", default="", help="faults whose name contains these words")
-    parser.add_argument("--list", action="store_true", help="only show the faults' names")
-    parser.add_argument("--quick", action="store_true", help="short runs that show that everything works: no figures")
-    parser.add_argument("--json", type=Path, default=Path(".local/budgets.json"), help="where to write the outcomes")
-    arguments = parser.parse_args()
-    chosen = [fault for fault in FAULTS if arguments.only.lower() in fault.name.lower()]
+    arguments, chosen = choose_faults(make_parser("budgets", __doc__, has_quick=True), FAULTS)
     console = Console()
-    if arguments.list or not chosen:
-        console.print("\n".join(fault.name for fault in FAULTS), highlight=False)
-        return 0 if arguments.list else 2
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is down is a part of what this is about
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if is_busy():
         console.print("[yellow]Others are using the processors: answers will take longer.[/]")
     machine = describe_machine()
@@ -63,8 +51,7 @@ def main() -> int:
             outcomes.append(outcome)
             _say(outcome, console)
     console.print(make_table(outcomes))
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(as_json(outcomes, failures, machine), indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, as_json(outcomes, failures, machine))
     console.print(f"Figures: {arguments.json}")
     for name, failure in failures.items():
         console.print(f"[red]{name}: {failure}[/]", highlight=False)

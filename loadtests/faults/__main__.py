@@ -3,12 +3,9 @@
 Everything runs on servers and processes of its own, below a temporary folder, which is kept where something is wrong.
 """
 
-import argparse
 import asyncio
-import json
 import logging
 import shutil
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -28,24 +25,16 @@ from loadtests.faults.model import train_alerting_model
 from loadtests.faults.report import as_json, make_table
 from loadtests.faults.run import Outcome, inject
 from loadtests.machine import describe_machine
+from loadtests.options import choose_faults, make_parser, write_json
 
 _RATE_PER_S: Final = 2_000.0
 _EVENTS: Final = 500_000  # more than any fault sends
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m loadtests.faults", description=__doc__)
-    parser.add_argument("--only", metavar="WORDS", default="", help="faults whose name contains these words")
-    parser.add_argument("--list", action="store_true", help="only show the faults' names")
-    parser.add_argument("--json", type=Path, default=Path(".local/faults.json"), help="where to write the outcomes")
-    arguments = parser.parse_args()
-    chosen = [fault for fault in FAULTS if arguments.only.lower() in fault.name.lower()]
+    arguments, chosen = choose_faults(make_parser("faults", __doc__, has_quick=False), FAULTS)
     console = Console()
-    if arguments.list or not chosen:
-        console.print("\n".join(fault.name for fault in FAULTS), highlight=False)
-        return 0 if arguments.list else 2
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are down are what this is about
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="fraud-faults-"))
     outcomes: list[Outcome] = []
     failures: dict[str, str] = {}
@@ -73,9 +62,7 @@ def main() -> int:
             else:
                 _say(outcomes[-1], console)
     console.print(make_table(outcomes))
-    arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    found = as_json(outcomes, failures, describe_machine())
-    arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_json(arguments.json, as_json(outcomes, failures, describe_machine()))
     wrong = bool(failures) or not all(outcome.verdict.is_clean for outcome in outcomes)
     if wrong:
         console.print(f"[red]Something is wrong.[/] All logs: {scratch}")

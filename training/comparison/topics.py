@@ -38,9 +38,12 @@ class Outcomes:
     shadowed: dict[str, tuple[_Seen, _Seen]] = field(default_factory=dict)  # of champion and challenger
     amounts: dict[str, float] = field(default_factory=dict)
     labels: dict[str, tuple[int, bool]] = field(default_factory=dict)  # known_at_ms and whether it was a fraud
+    unreadable: int = 0  # records that are none of their topic's
 
     def add_decision(self, decision: Decision, amount_places: Mapping[str, int]) -> None:
-        """The first of a transaction counts. `amount_places`: of the feature `amount` in vectors, by model_version."""
+        """The first of a transaction counts. `amount_places`: of the feature `amount` in vectors, by model_version, for
+        models that have it.
+        """
         arms = {
             (self.champion, VARIANT_CHAMPION): self.of_champion,
             (self.challenger, VARIANT_CANARY): self.of_canary,
@@ -50,8 +53,8 @@ class Outcomes:
             return
         seen = _Seen(decision.fraud_probability, decision.policy_action)
         arm[decision.transaction_id] = _OfArm(seen, decision.decided_at_ms)
-        place = amount_places[decision.model_version]
-        if place < len(decision.feature_vector):
+        place = amount_places.get(decision.model_version)
+        if place is not None and place < len(decision.feature_vector):
             self.amounts[decision.transaction_id] = float(np.nan_to_num(decision.feature_vector[place]))
 
     def add_shadow(self, score: ShadowScore) -> None:
@@ -98,8 +101,13 @@ class Outcomes:
         )
 
 
-async def values_of(client_arguments: Mapping[str, object], topic: str, *, since_ms: int) -> AsyncIterator[bytes]:
-    """Of all records of that timestamp or a later one that are there now. Raises: ComparisonError."""
+async def values_of(
+    client_arguments: Mapping[str, object], topic: str, *, since_ms: int
+) -> AsyncIterator[bytes | None]:
+    """Of all records of that timestamp or a later one that are there now.
+
+    Raises: ComparisonError, and aiokafka's KafkaError where the brokers cannot be reached.
+    """
     # From the beginning, without a seek: that can be overtaken by the search for the position to begin with.
     consumer: Any = AIOKafkaConsumer(
         topic, **client_arguments, auto_offset_reset="earliest", enable_auto_commit=False

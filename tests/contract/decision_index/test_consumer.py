@@ -8,23 +8,27 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from fraud.v1.audit_pb2 import CHANGE_SUBJECT_POLICY, Change
 from fraud.v1.dead_letter_pb2 import REJECTION_MALFORMED, DeadLetter
 from fraud.v1.decision_pb2 import Alert, Decision
 from fraud.v1.shadow_pb2 import ShadowScore
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.resources import Resource
+from sqlalchemy import update
 
-from decision_index.batch import Batch, Partition, Written
+from decision_index.batch import Batch, Partition, Stored, Written
 from decision_index.consumer import LogConsumer
 from decision_index.database import Database
 from decision_index.errors import IndexUnavailableError, UnknownDecisionError
 from decision_index.lookup import IndexReader
 from decision_index.reading import Reader, Topics
+from decision_index.tables import POSITIONS
 from decision_index.writer import IndexWriter
 from feature_service.contract_settings import ContractSettings
 from feature_service.identity import hash_token
 from feature_service.money import RateTable
+from feature_service.topic_metadata import find_topics
 from fraudctl.cluster.topics import TopicSpec, ensure_topics
 from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
@@ -79,6 +83,10 @@ class World:
             yield consumer
             running.cancel()
         await sender.stop()
+
+    def indexed(self) -> int:
+        """Records."""
+        return sum(each.next_offset for each in self.writer.positions().values())
 
     def known(self, ids: Sequence[str]) -> set[str]:
         return {each for each in ids if self.knows(each)}
@@ -145,7 +153,7 @@ async def test_all_topics_end_up_with_their_decision(world: World) -> None:
 
     async with world.consuming():
         await until(lambda: len(world.known([transaction_id, other.transaction_id])) == 2)
-        await until(lambda: sum(world.writer.positions().values()) == 6)
+        await until(lambda: world.indexed() == 6)
     found = world.index.find(transaction_id)
     assert found.message == made.SerializeToString()
     assert found.alerted
@@ -171,8 +179,8 @@ async def test_a_restart_goes_on_from_the_database_and_copies_change_nothing(wor
     async with other.consuming(metrics=Metrics(Resource({}), [metrics])):
         await until(lambda: counts(metrics, "fraud.index.copies") + counts(metrics, "fraud.index.decisions") == 150)
 
-    assert sum(world.writer.positions().values()) == 250
-    assert sum(positions.values()) == 100
+    assert world.indexed() == 250
+    assert sum(each.next_offset for each in positions.values()) == 100
     assert all(world.index.find(each.transaction_id).message == each.SerializeToString() for each in first)
     assert counts(metrics, "fraud.index.copies") == 100
     assert counts(metrics, "fraud.index.decisions") == 50
@@ -194,7 +202,7 @@ async def test_two_processes_share_the_partitions_and_each_record_is_indexed_onc
 
     assert world.known(ids) == set(ids)
     assert counts(metrics, "fraud.index.copies") == 0
-    assert sum(world.writer.positions().values()) == 600
+    assert world.indexed() == 600
 
 
 async def test_what_is_no_record_of_its_topic_becomes_a_dead_letter(world: World) -> None:
@@ -204,7 +212,7 @@ async def test_what_is_no_record_of_its_topic_becomes_a_dead_letter(world: World
     await world.send(world.topics.decisions, good.SerializeToString(), key=b"k")
     metrics = InMemoryMetricReader()
     async with world.consuming(metrics=Metrics(Resource({}), [metrics])):
-        await until(lambda: sum(world.writer.positions().values()) == 3)
+        await until(lambda: world.indexed() == 3)
 
     assert world.knows(good.transaction_id)
     assert counts(metrics, "fraud.index.rejected") == 2
@@ -222,7 +230,7 @@ class Failing:
         self._wrote = wrote
         self.failures_left = 2
 
-    def positions(self) -> dict[Partition, int]:
+    def positions(self) -> dict[Partition, Stored]:
         return self._writer.positions()
 
     def delete_older(self, before_ms: int, *, limit: int) -> int:
@@ -244,7 +252,7 @@ async def test_a_database_that_was_away_has_missed_and_doubled_nothing(world: Wo
     failing = Failing(world.writer, wrote=wrote)
     async with world.consuming(failing):  # type: ignore[arg-type]  # as the consumer takes it
         await until(lambda: len(world.known([each.transaction_id for each in made])) == 100)
-        await until(lambda: sum(world.writer.positions().values()) == 100)
+        await until(lambda: world.indexed() == 100)
     assert failing.failures_left == 0
 
 
@@ -252,9 +260,10 @@ async def test_a_position_that_the_log_does_not_have_is_told_and_read_from_the_s
     made = decisions(20)
     await world.send(world.topics.decisions, *(each.SerializeToString() for each in made))
     async with world.consuming():
-        await until(lambda: sum(world.writer.positions().values()) == 20)
+        await until(lambda: world.indexed() == 20)
     for partition, position in world.writer.positions().items():  # as of a longer log that was deleted
-        world.writer.write(batch(source=partition, stored=position, upto=position + 1_000))
+        upto = position.next_offset + 1_000
+        world.writer.write(batch(source=partition, stored=position.next_offset, upto=upto, topic_id=position.topic_id))
     later = decision(Person())
     await world.send(world.topics.decisions, later.SerializeToString())
 
@@ -262,9 +271,87 @@ async def test_a_position_that_the_log_does_not_have_is_told_and_read_from_the_s
     async with world.consuming(metrics=Metrics(Resource({}), [metrics])):
         await until(lambda: counts(metrics, "fraud.index.copies") + counts(metrics, "fraud.index.decisions") == 21)
     assert world.knows(later.transaction_id)
-    assert sum(world.writer.positions().values()) == 21
+    assert world.indexed() == 21
     assert counts(metrics, "fraud.index.copies") == 20
     assert counts(metrics, "fraud.index.failures") == PARTITIONS
+
+
+async def make_anew(world: World, topic: str, partitions: int) -> None:
+    """Delete a topic and make it again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=world.bootstrap)
+    await admin.start()
+    try:
+        before = (await find_topics(admin._client, [topic]))[topic].topic_id
+        await admin.delete_topics([topic])
+        async with asyncio.timeout(TIMEOUT_S):
+            found = before
+            while found == before:  # the old one goes a moment after the answer
+                await ensure_topics(world.bootstrap, [TopicSpec(topic, partitions)])
+                await asyncio.sleep(0.05)
+                topics = await find_topics(admin._client, [topic])
+                found = topics[topic].topic_id if topic in topics else before
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("meanwhile", ["it runs", "it is away"])
+async def test_a_topic_made_anew_is_read_from_its_start_and_what_is_indexed_stays(world: World, meanwhile: str) -> None:
+    first, second = decisions(30), decisions(90)  # more than of the first, so that every position is there
+    ids = [each.transaction_id for each in (*first, *second)]
+    metrics = InMemoryMetricReader()
+    counted = Metrics(Resource({}), [metrics])
+
+    async def made_anew() -> None:
+        await make_anew(world, world.topics.decisions, PARTITIONS)
+        await world.send(world.topics.decisions, *(each.SerializeToString() for each in second))
+
+    await world.send(world.topics.decisions, *(each.SerializeToString() for each in first))
+    async with world.consuming(metrics=counted):
+        await until(lambda: len(world.known(ids)) == len(first))
+        if meanwhile == "it runs":
+            await made_anew()
+            await until(lambda: len(world.known(ids)) == len(ids))
+    if meanwhile == "it is away":
+        await made_anew()
+        async with world.consuming(metrics=counted):
+            await until(lambda: len(world.known(ids)) == len(ids))
+
+    positions = {each.topic_id for each in world.writer.positions().values()}
+    assert len(positions) == 1
+    assert world.indexed() == len(second)
+    assert counts(metrics, "fraud.index.failures") >= 1
+
+
+async def test_a_topic_made_anew_between_two_fetches_is_noticed_all_the_same(world: World, database: Database) -> None:
+    made = decisions(20)
+    await world.send(world.topics.decisions, *(each.SerializeToString() for each in made))
+    metrics = InMemoryMetricReader()
+    async with world.consuming(metrics=Metrics(Resource({}), [metrics])) as consumer:
+        await until(lambda: world.indexed() == 20)
+        # As if all of it had been read of another topic, and neither the broker nor the group had told.
+        with database.transaction() as connection:
+            connection.execute(update(POSITIONS).values(topic_id="another"))
+        for partition, position in consumer._positions.items():
+            consumer._positions[partition] = position._replace(topic_id="another")
+        await until(lambda: counts(metrics, "fraud.index.copies") == 20)
+    assert "another" not in {each.topic_id for each in world.writer.positions().values()}
+    assert world.indexed() == 20
+
+
+async def test_a_position_of_a_release_that_did_not_ask_for_topics_is_kept(world: World, database: Database) -> None:
+    first, second = decisions(20), decisions(20)
+    await world.send(world.topics.decisions, *(each.SerializeToString() for each in first))
+    async with world.consuming():
+        await until(lambda: world.indexed() == 20)
+    with database.transaction() as connection:
+        connection.execute(update(POSITIONS).values(topic_id=""))
+    await world.send(world.topics.decisions, *(each.SerializeToString() for each in second))
+
+    metrics = InMemoryMetricReader()
+    async with world.consuming(metrics=Metrics(Resource({}), [metrics])):
+        await until(lambda: world.indexed() == 40)
+    assert counts(metrics, "fraud.index.copies") == 0
+    assert counts(metrics, "fraud.index.failures") == 0
 
 
 async def test_who_is_forgotten_is_gone_from_the_index(world: World) -> None:

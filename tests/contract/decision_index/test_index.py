@@ -5,13 +5,13 @@ import threading
 import pytest
 from fraud.v1.label_pb2 import LABEL_SOURCE_ANALYST, LABEL_SOURCE_CHARGEBACK
 
-from decision_index.batch import Partition, Written
+from decision_index.batch import Advance, Batch, Partition, Rows, Stored, Written
 from decision_index.database import Database
 from decision_index.errors import IndexUnavailableError, PositionMovedError, UnknownDecisionError
 from decision_index.lookup import IndexReader
 from decision_index.writer import IndexWriter
 from tests.contract.decision_index.conftest import KEY
-from tests.index_rows import SOURCE, batch, decision_row
+from tests.index_rows import SOURCE, TOPIC_ID, batch, decision_row
 
 CARD = -(2**63) + 5  # as a hash above 2**63 comes out
 CUSTOMER, MERCHANT = 0, 2  # places among the entities
@@ -98,10 +98,21 @@ def test_what_was_indexed_from_a_position_is_not_indexed_again(writer: IndexWrit
         with pytest.raises(PositionMovedError, match="decisions:0"):
             writer.write(batch(decision_row("t2"), stored=stored, upto=20))
     assert known_ids(index, "t1", "t2") == ["t1"]
-    assert writer.positions() == {SOURCE: 10}
+    assert writer.positions() == {SOURCE: Stored(10, TOPIC_ID)}
 
     writer.write(batch(decision_row("t2"), stored=10, upto=20))
-    assert writer.positions() == {SOURCE: 20}
+    assert writer.positions() == {SOURCE: Stored(20, TOPIC_ID)}
+
+
+def test_a_position_in_a_topic_made_anew_is_another_one(writer: IndexWriter, index: IndexReader) -> None:
+    writer.write(batch(decision_row("t1"), upto=10))
+    old, new = Stored(10, TOPIC_ID), Stored(10, "another")
+    writer.write(Batch(Rows(decisions=[decision_row("t2")]), {SOURCE: Advance(old, new.next_offset, new.topic_id)}))
+
+    with pytest.raises(PositionMovedError, match="decisions:0"):  # by whoever still reads the one that is gone
+        writer.write(batch(decision_row("t3"), stored=10, upto=20))
+    assert known_ids(index, "t1", "t2", "t3") == ["t1", "t2"]
+    assert writer.positions() == {SOURCE: new}
 
 
 def test_of_writers_that_race_for_a_position_one_wins_and_the_others_write_nothing(

@@ -4,13 +4,14 @@ import pytest
 from sqlalchemy import Connection, inspect, text
 
 from decision_index import schema
+from decision_index.batch import Stored
 from decision_index.database import Database
 from decision_index.errors import IndexMissingError, IndexSchemaError
 from decision_index.lookup import IndexReader
 from decision_index.tables import METADATA
 from decision_index.writer import IndexWriter
 from tests.contract.decision_index.conftest import KEY
-from tests.index_rows import batch, decision_row
+from tests.index_rows import SOURCE, batch, decision_row
 
 
 def add_column(connection: Connection) -> None:
@@ -71,3 +72,12 @@ def test_another_id_hash_key_is_refused(database: Database, writer: IndexWriter)
 def test_a_database_without_an_index_says_what_to_start(database: Database) -> None:
     with pytest.raises(IndexMissingError, match="python -m decision_index"):
         IndexReader(database, key_fingerprint=KEY)
+
+
+def test_positions_of_the_first_version_are_kept_with_topics_that_nobody_knows(database: Database) -> None:
+    with database.transaction() as connection:
+        schema.prepare(connection, KEY, ())
+        connection.execute(text("ALTER TABLE positions DROP COLUMN topic_id"))
+        connection.execute(text("INSERT INTO positions (topic, partition, next_offset) VALUES ('decisions', 0, 7)"))
+
+    assert IndexWriter(database, key_fingerprint=KEY).positions() == {SOURCE: Stored(7, "")}

@@ -2,10 +2,11 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any, Final
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from feature_service.grpc_server import ExposedTokensError, ServerError
@@ -14,6 +15,9 @@ from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsError
 from tests.echo_server import SERVICE, client, echo, health, make_server, serving, tls_settings
 from tests.pki import Authority, KeyPair
+
+NEVER_S: Final = 86_400.0
+PATIENCE_S: Final = 30.0
 
 
 @pytest.fixture
@@ -142,6 +146,63 @@ async def test_it_ends_when_the_calls_in_flight_have_their_answers() -> None:
         await asyncio.wait({running})
 
     assert not done
+
+
+async def test_who_watches_hears_of_the_end_and_holds_it_up_no_longer_than_the_calls_in_flight() -> None:
+    called, released = asyncio.Event(), asyncio.Event()
+
+    async def slowly(request: bytes, _context: object) -> bytes:
+        called.set()
+        await released.wait()
+        return request
+
+    status = health_pb2.HealthCheckResponse
+    server = make_server("localhost:0", ServerSettings(), echo=slowly)
+    running = asyncio.create_task(server.serve(drain_s=NEVER_S))
+    async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watches = [stub.Watch(health_pb2.HealthCheckRequest(service=name)) for name in ("", SERVICE, "unknown")]
+        assert [(await each.read()).status for each in watches] == [
+            status.SERVING,
+            status.SERVING,
+            status.SERVICE_UNKNOWN,
+        ]
+        asking: Any = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        await asking.write(reflection_pb2.ServerReflectionRequest(list_services=""))
+        assert (await asking.read()).list_services_response.service
+        call = asyncio.create_task(echo(channel))
+        await called.wait()
+        running.cancel()
+
+        assert [(await each.read()).status for each in watches[:2]] == [status.NOT_SERVING] * 2
+        for each in watches:
+            with pytest.raises(grpc.aio.AioRpcError) as ended:
+                await each.read()
+            assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert await asking.read() is grpc.aio.EOF
+        assert not running.done()
+        released.set()
+        assert await call == b"ping"
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait({running})
+
+
+async def test_who_watches_hears_each_change_that_lasts() -> None:
+    status = health_pb2.HealthCheckResponse
+    server = make_server("localhost:0", ServerSettings())
+    running = asyncio.create_task(server.serve(drain_s=0))
+    async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await watch.read()).status == status.SERVING
+        for is_serving in (False, True):
+            await server.tell_health(is_serving)
+            assert (await watch.read()).status == (status.SERVING if is_serving else status.NOT_SERVING)
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await stub.Check(health_pb2.HealthCheckRequest(service="unknown"))
+        assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
+    running.cancel()
+    await asyncio.wait({running})
 
 
 async def test_reflection_names_the_service() -> None:

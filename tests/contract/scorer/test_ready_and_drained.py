@@ -102,7 +102,8 @@ async def test_told_to_stop_it_says_that_it_does_not_serve_and_answers_the_calls
                 await asyncio.to_thread(own_scorer.program.probe)
             assert not any(call.done() for call in in_flight)
         answers = await asyncio.gather(*in_flight)
-        watch.cancel()
+        with pytest.raises(grpc.aio.AioRpcError):  # it is ended there, and holds nothing up
+            await watch.read()
 
     await asyncio.to_thread(own_scorer.stop)
     assert own_scorer.exit_code == 0

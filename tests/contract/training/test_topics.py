@@ -28,7 +28,7 @@ async def topic(kafka_bootstrap: str) -> str:
 
 async def read(bootstrap: str, topic: str, *, since_ms: int) -> list[int]:
     arguments = {"bootstrap_servers": bootstrap}
-    return sorted([int(value) async for value in values_of(arguments, topic, since_ms=since_ms)])
+    return sorted([int(value or b"") async for value in values_of(arguments, topic, since_ms=since_ms)])
 
 
 async def test_all_that_is_there_since_then_is_read_once(kafka_bootstrap: str, topic: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from fraud.v1.decision_pb2 import Decision
 from fraud.v1.transaction_pb2 import Transaction
 
-from decision_index.batch import Partition, Position
+from decision_index.batch import Partition, Position, Stored
 from decision_index.bundles import Bundles
 from decision_index.database import Database
 from decision_index.errors import UnknownDecisionError
@@ -19,6 +19,7 @@ from decision_index.replay import Absent
 from decision_index.writer import IndexWriter
 from scorer.policy import Tier
 from tests.decided import Scene
+from tests.index_rows import TOPIC_ID
 from tests.people import MINUTE_MS, Person
 from tests.unit.decision_index.test_reading import Fetched
 from tests.unit.scorer.scoring_parts import LAYOUT, NOW_MS
@@ -38,7 +39,7 @@ class Indexed:
         self._next = 0
 
     def add(self, message: bytes) -> None:
-        position = Position(self._next or None, self._next)
+        position = Position(Stored(self._next, TOPIC_ID) if self._next else None, self._next, TOPIC_ID)
         batch = self._reader.read({DECISIONS: [Fetched(self._next, message)]}, {DECISIONS: position})
         assert self._writer.write(batch).decisions == 1
         self._next += 1

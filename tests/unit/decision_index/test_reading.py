@@ -17,13 +17,14 @@ from fraud.v1.decision_pb2 import Alert, Decision
 from fraud.v1.label_pb2 import LABEL_SOURCE_ANALYST, Label
 from fraud.v1.shadow_pb2 import ShadowScore
 
-from decision_index.batch import Advance, Partition, Position, Refused
+from decision_index.batch import Advance, Partition, Position, Refused, Stored
 from decision_index.reading import Reader, Topics
 from decision_index.tables import DECISIONS
 from feature_service.identity import hash_token
 from feature_service.records import ENTITIES
 from scorer.policy import Tier
 from tests.decided import Scene
+from tests.index_rows import TOPIC_ID
 from tests.people import Person, label
 from tests.unit.scorer.scoring_parts import NOW_MS
 
@@ -48,12 +49,12 @@ def reader(scene: Scene) -> Reader:
 def start(topic: str, *values: bytes | None) -> tuple[Mapping[Partition, list[Fetched]], Mapping[Partition, Position]]:
     partition = Partition(topic, 0)
     records = [Fetched(7 + index, value) for index, value in enumerate(values)]
-    return {partition: records}, {partition: Position(None, 7)}
+    return {partition: records}, {partition: Position(None, 7, TOPIC_ID)}
 
 
 def refusals(reader: Reader, topic: str, *values: bytes | None) -> list[tuple[int, int]]:
     batch = reader.read(*start(topic, *values))
-    assert batch.advances == {Partition(topic, 0): Advance(None, 7 + len(values))}
+    assert batch.advances == {Partition(topic, 0): Advance(None, 7 + len(values), TOPIC_ID)}
     return [(each.offset, each.rejection) for each in batch.refused]
 
 
@@ -162,7 +163,7 @@ def test_erasures_are_those_of_the_index_s_key(scene: Scene, reader: Reader) -> 
     partition = Partition("erasures", 0)
     keys = [f"{fingerprint}:card:{2**63 + 5:016x}", "ffffffff:card:0000000000000001", f"{fingerprint}:bank:1", "x"]
     records = [Fetched(n, b"", key=key.encode()) for n, key in enumerate(keys)]
-    batch = reader.read({partition: records}, {partition: Position(None, 0)})
+    batch = reader.read({partition: records}, {partition: Position(None, 0, TOPIC_ID)})
 
     assert batch.rows.erasures == [{"entity": ENTITIES.index("card"), "entity_hash": -(2**63) + 5, "until_ms": 1_234}]
     assert batch.refused == [Refused(partition, n, REJECTION_MALFORMED) for n in (2, 3)]
@@ -171,8 +172,8 @@ def test_erasures_are_those_of_the_index_s_key(scene: Scene, reader: Reader) -> 
 def test_only_what_lies_behind_a_position_of_one_s_own_is_read(reader: Reader) -> None:
     own, foreign = Partition("alerts", 0), Partition("alerts", 1)
     records = [Fetched(n, Alert(alert_id=f"t{n}").SerializeToString()) for n in (3, 5, 8)]
-    batch = reader.read({own: records, foreign: records}, {own: Position(5, 5)})
+    batch = reader.read({own: records, foreign: records}, {own: Position(Stored(5, TOPIC_ID), 5, TOPIC_ID)})
 
     assert [row["transaction_id"] for row in batch.rows.alerts] == ["t5", "t8"]
-    assert batch.advances == {own: Advance(5, 9)}
-    assert reader.read({own: records[:1]}, {own: Position(5, 5)}).advances == {}
+    assert batch.advances == {own: Advance(Stored(5, TOPIC_ID), 9, TOPIC_ID)}
+    assert reader.read({own: records[:1]}, {own: Position(Stored(5, TOPIC_ID), 5, TOPIC_ID)}).advances == {}

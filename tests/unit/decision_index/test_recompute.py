@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from fraud.v1.decision_pb2 import Decision
+from fraud.v1.decision_pb2 import ORIGIN_STREAM, Decision
 from fraud.v1.label_pb2 import Label
-from fraud.v1.transaction_pb2 import Transaction
+from fraud.v1.transaction_pb2 import OUTCOME_UNSPECIFIED, Transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from decision_index.recompute import Cause, LaterRecords, Recomputed
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
 from feature_service.compaction import compact_history
-from feature_service.records import ENTITY_INDEX
+from feature_service.records import ENTITY_INDEX, RECORD, Outcome
 from feature_service.stores.layout import HEADER, RECORD_BYTES
 from scorer.policy import Tier
 from tests.decided import Scene
@@ -27,14 +27,18 @@ def causes(recomputed: Recomputed) -> dict[str, Cause]:
     return {each.feature: each.cause for each in recomputed.differences}
 
 
-async def rewrite(scene: Scene, message: bytes, entity: str, history: bytes | None) -> Recomputed:
-    """Compared with another history of one entity than the one that is there."""
+async def rewrite(
+    scene: Scene, message: bytes, entity: str, history: bytes | None, *, beside: bytes = b""
+) -> Recomputed:
+    """Compared with another history of one entity than the one that is there, and with calls beside it."""
     decision, payment = Decision.FromString(message), scene.payments.read(message)
     recomputation, decided = scene.recomputation(decision, payment)
     keys = recomputation.keys(decided)
     histories = await scene.parts.store.read(keys.keys)
-    histories[int(keys.places[0, ENTITY_INDEX[entity]])] = history
-    return recomputation.compare(decided, keys, histories)
+    calls = [b""] * len(histories)
+    place = int(keys.places[0, ENTITY_INDEX[entity]])
+    histories[place], calls[place] = history, beside
+    return recomputation.compare(decided, keys, histories, calls)
 
 
 async def history_of(scene: Scene, message: bytes, entity: str) -> bytes:
@@ -168,6 +172,78 @@ async def test_a_history_that_lost_what_was_known_is_unknown(scene: Scene) -> No
     message = await scene.decide(person.pays(NOW_MS))
 
     found = causes(await rewrite(scene, message, "customer", HEADER))
+    assert set(found.values()) == {Cause.UNKNOWN}
+
+
+SECOND_MS = 1_000
+
+
+def asked(history: bytes, *places: int, outcome: Outcome = Outcome.UNKNOWN) -> bytes:
+    """Records of a history as calls leave them."""
+    records = np.frombuffer(history, dtype=RECORD, offset=len(HEADER))[list(places)].copy()
+    records["outcome"] = outcome
+    return records.tobytes()
+
+
+async def burst(scene: Scene, *, old: int) -> tuple[bytes, bytes, bytes]:
+    """A decision that saw two calls of the seconds before; what had been folded before them; and one record of each."""
+    person = Person()
+    await scene.fold([person.pays(NOW_MS - (2 + n) * DAY_MS) for n in range(old)])
+    earlier = [person.pays(NOW_MS - n * SECOND_MS, amount_minor=1_000 + n) for n in (2, 1)]
+    for each in earlier:
+        each.outcome = OUTCOME_UNSPECIFIED
+    await scene.fold(earlier)
+    message = await scene.decide(person.pays(NOW_MS))
+    whole = await history_of(scene, message, "customer")
+    return message, whole[: len(HEADER) + old * RECORD_BYTES], asked(whole, old, old + 1)
+
+
+@pytest.mark.parametrize("old", [0, 3])
+async def test_calls_that_no_log_has_brought_yet_are_the_cause(scene: Scene, old: int) -> None:
+    message, folded, calls = await burst(scene, old=old)
+
+    recomputed = await rewrite(scene, message, "customer", folded if old else None, beside=calls)
+    assert set(causes(recomputed).values()) == {Cause.CALLS}
+    assert recomputed.later == []
+    [count] = [each for each in recomputed.differences if each.feature == "customer_count_1d"]
+    assert count.now - count.captured == -2
+    without = await rewrite(scene, message, "customer", folded if old else None)
+    assert set(causes(without).values()) == {Cause.UNKNOWN if old else Cause.GONE}
+
+
+async def test_calls_that_the_log_brings_in_another_order_are_the_cause(scene: Scene) -> None:
+    message, folded, calls = await burst(scene, old=3)
+    first, second = calls[:RECORD_BYTES], calls[RECORD_BYTES:]
+    own = Person().pays(NOW_MS)
+    await scene.fold([own])  # a third call of the same moment, seen by none
+    third = asked(await history_of(scene, await scene.decide(own), "customer"), 0)
+
+    assert causes(await rewrite(scene, message, "customer", folded + second + first)) == {}
+    recomputed = await rewrite(scene, message, "customer", folded + third + second + first)
+    assert causes(recomputed)["customer_count_1d"] is Cause.CALLS
+    assert recomputed.later == [LaterRecords("customer", payments=1, labels=0)]
+    half = await rewrite(scene, message, "customer", folded + second, beside=first)
+    assert set(causes(half).values()) == {Cause.CALLS}
+
+
+async def test_what_became_of_calls_later_is_told_from_calls(scene: Scene) -> None:
+    message, folded, calls = await burst(scene, old=3)
+    late = asked(folded, 0, outcome=Outcome.APPROVED)
+    in_time = np.frombuffer(late, dtype=RECORD).copy()
+    in_time["event_time_ms"], in_time["transaction_hash"] = NOW_MS - MINUTE_MS, 7
+    event = in_time.tobytes()
+
+    recomputed = await rewrite(scene, message, "customer", folded + event + calls)
+    assert set(causes(recomputed).values()) == {Cause.LATE_PAYMENTS}
+    assert recomputed.later == [LaterRecords("customer", payments=1, labels=0)]
+
+
+async def test_a_decision_of_the_stream_saw_no_calls(scene: Scene) -> None:
+    message, folded, calls = await burst(scene, old=3)
+    of_stream = Decision.FromString(message)
+    of_stream.origin = ORIGIN_STREAM
+
+    found = causes(await rewrite(scene, of_stream.SerializeToString(), "customer", folded, beside=calls))
     assert set(found.values()) == {Cause.UNKNOWN}
 
 

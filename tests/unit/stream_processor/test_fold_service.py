@@ -8,7 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
@@ -219,6 +219,7 @@ def expected(log: Sequence[LogRecord]) -> Counter[tuple[bytes, int]]:
 
 
 @given(seed=st.integers(0, 2**32))
+@settings(deadline=None)
 async def test_every_record_is_in_its_histories_once_and_published_whatever_fails(seed: int) -> None:
     random = Random(seed)
     store, published = FlakyStore(random), Published()
