@@ -31,7 +31,7 @@ _RAW_SCORE: Final = 1  # C_API_PREDICT_RAW_SCORE
 _ALL_ITERATIONS: Final = (0, -1)
 _ROW_MAJOR: Final = 1
 
-_FEW: Final = 6  # rows that take no longer one by one: the library's call for many has a cost of its own
+_FEW: Final = 32  # rows that take no longer one by one: the library's call for many has a cost of its own
 
 _THREAD_COUNT: Final = threading.Lock()
 
