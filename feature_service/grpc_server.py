@@ -16,6 +16,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from feature_service.call_taking import Methods
 from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
 from feature_service.health import SERVICE as HEALTH_SERVICE
@@ -50,7 +51,7 @@ class GrpcServer:
     def __init__(
         self,
         service: str,
-        handler: grpc.GenericRpcHandler,
+        methods: "Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]",
         permissions: Mapping[str, Permission],
         *,
         bind: str,
@@ -60,21 +61,21 @@ class GrpcServer:
         max_connection_age_s: int,
         rest: RestService | None = None,
     ) -> None:
-        """`permissions`: what a caller needs for each of the service's methods; `rest`: the same calls over HTTP.
+        """`methods` of the service, and what a caller needs for each, by their short names; `rest`: the same over HTTP.
 
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
         tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
         self._health = Health()
-        handlers: tuple[grpc.GenericRpcHandler, ...] = (handler, _reflection(service, self._health))
+        served: Methods = {f"/{service}/{name}": method for name, method in methods.items()}
+        about: Methods = {_REFLECTION: _reflection(service, self._health)}
         binds = [bind] if rest is None else [bind, rest.bind]
         self._guard: Guard | None = None
         if settings.callers_file is not None:
             check = partial(_check_recognisable, tls=tls, binds=binds)
             guard = self._guard = Guard(settings.callers_file, metrics, check=check)
-            methods = {f"/{service}/{method}": permission for method, permission in permissions.items()}
-            methods[_REFLECTION] = "administer"
-            handlers = tuple(guard.protect(each, methods) for each in handlers)
+            served = guard.protect(served, {f"/{service}/{name}": each for name, each in permissions.items()})
+            about = guard.protect(about, {_REFLECTION: "administer"})
         elif tls is None:
             for exposed in _exposed(binds):
                 log.warning("anybody who reaches this port may call everything, in plain text", bind=exposed)
@@ -91,16 +92,23 @@ class GrpcServer:
             ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
         ]
 
-        def make(*served: grpc.GenericRpcHandler) -> grpc.aio.Server:
+        def make(with_service: bool) -> grpc.aio.Server:
             server = grpc.aio.server(options=options)
-            server.add_generic_rpc_handlers(served)
+            if with_service:
+                server.add_registered_method_handlers(service, {_short(name): each for name, each in served.items()})
+                reflected = {_short(name): each for name, each in about.items()}
+                server.add_generic_rpc_handlers(
+                    (grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, reflected),)
+                )
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             return server
 
-        served = Listener(bind, partial(make, *handlers), tls)
-        probed = served if settings.health_bind is None else Listener(settings.health_bind, make, None)
-        self._listeners: list[Listener | RestListener] = [served] if probed is served else [served, probed]
-        self.port = served.port
+        main = Listener(bind, partial(make, True), tls, served)
+        probed = (
+            main if settings.health_bind is None else Listener(settings.health_bind, partial(make, False), None, {})
+        )
+        self._listeners: list[Listener | RestListener] = [main] if probed is main else [main, probed]
+        self.port = main.port
         self.health_port = probed.port  # in plain text; the same as `port` where that is all there is
         self.rest_port: int | None = None
         if rest is not None:
@@ -151,19 +159,23 @@ class GrpcServer:
                 await asyncio.wait({watching})
 
 
-def _reflection(service: str, health: Health) -> grpc.GenericRpcHandler:
+def _short(name: str) -> str:
+    """A method's name without its service's."""
+    return name.rpartition("/")[2]
+
+
+def _reflection(service: str, health: Health) -> "grpc.RpcMethodHandler[Any, Any]":
     servicer = reflection.aio.ReflectionServicer((service, HEALTH_SERVICE, reflection.SERVICE_NAME))
 
     async def answer(requests: AsyncIterator[Any], context: object) -> AsyncIterator[Any]:
         async for each in servicer.ServerReflectionInfo(health.until_end(requests), context):
             yield each
 
-    method = grpc.stream_stream_rpc_method_handler(
+    return grpc.stream_stream_rpc_method_handler(
         answer,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    return grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, {"ServerReflectionInfo": method})
 
 
 def _exposed(binds: Sequence[str]) -> list[str]:

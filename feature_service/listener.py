@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 import structlog
 
+from feature_service.call_taking import CallTaking, Methods
 from feature_service.errors import FeatureError
 from feature_service.tls import TlsFiles
 
@@ -26,9 +27,16 @@ class ListenError(FeatureError):
 
 
 class Listener:
-    def __init__(self, bind: str, make: Callable[[], grpc.aio.Server], tls: TlsFiles | None) -> None:
-        """`make`: a server with all its methods. Raises: ListenError, TlsError."""
+    def __init__(
+        self,
+        bind: str,
+        make: Callable[[], grpc.aio.Server],
+        tls: TlsFiles | None,
+        registered: Methods,
+    ) -> None:
+        """`make`: a server with all its methods, `registered` among them. Raises: ListenError, TlsError."""
         self._make = make
+        self._registered = registered
         self._tls = tls
         self._server, self.port = self._open(bind)
         host, _, _ = bind.rpartition(":")
@@ -37,6 +45,7 @@ class Listener:
 
     async def start(self) -> None:
         await self._server.start()
+        self._taking = CallTaking(self._server, self._registered)
 
     async def mend(self) -> None:
         """To be called every `LOOK_S`."""
@@ -50,7 +59,7 @@ class Listener:
         except FeatureError as error:
             log.error("gRPC cannot listen anew yet", error=str(error))
         else:
-            await self._server.start()
+            await self.start()
 
     async def stop(self, drain_s: float) -> None:
         """Returns when calls in flight have ended, at the latest when their time is up."""

@@ -49,7 +49,7 @@ async def run(
         rest_bind = settings.feature_service_rest_bind
         server = GrpcServer(
             SERVICE,
-            FeatureServicer(calls).handler(),
+            FeatureServicer(calls).methods(),
             PERMISSIONS,
             bind=settings.feature_service_bind,
             settings=server_settings,

@@ -21,12 +21,11 @@ class FeatureServicer:
     def __init__(self, calls: FeatureCalls) -> None:
         self._calls = calls
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+    def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
+        return {
             "GetFeatures": grpc.unary_unary_rpc_method_handler(self.get_features),
             "DescribeCatalogue": grpc.unary_unary_rpc_method_handler(self.describe_catalogue),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def get_features(self, request: bytes, context: grpc_abort.Context) -> bytes:
         try:

@@ -21,7 +21,7 @@ from telemetry.trace_context import TraceContext
 
 _LEAST_RETRY_MS: Final = 10.0
 _BATCH_RETRY_MS: Final = 250.0
-_SCORES_AT_LEAST: Final = 16  # in flight, however long calls took of late: a pause is no overload
+_SCORES_AT_LEAST: Final = 32  # in flight, however long calls took of late: a pause is no overload
 _NS_PER_US: Final = 1_000
 
 log = structlog.get_logger(__name__)

@@ -144,7 +144,7 @@ async def run(
         )
         server = GrpcServer(
             SERVICE,
-            ScoringServicer(calls).handler(),
+            ScoringServicer(calls).methods(),
             PERMISSIONS,
             bind=settings.scorer_bind,
             settings=server_settings,

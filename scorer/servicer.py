@@ -29,12 +29,11 @@ class ScoringServicer:
     def __init__(self, calls: ScoreCalls) -> None:
         self._calls = calls
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        methods: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+    def methods(self) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
+        return {
             "Score": grpc.unary_unary_rpc_method_handler(self.score),
             "ScoreBatch": grpc.unary_unary_rpc_method_handler(self.score_batch),
         }
-        return grpc.method_handlers_generic_handler(SERVICE, methods)
 
     async def score(self, request: bytes, context: Context) -> bytes:
         arrived_ns = time.monotonic_ns()

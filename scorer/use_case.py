@@ -31,7 +31,7 @@ from scorer.shadow import ToShadow, to_shadow
 from scorer.store_waits import StoreWaits, go_on
 
 _MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
-_GATHER_S: Final = 0.002  # longest wait for others while calls are under way
+_GATHER_S: Final = 0.004  # longest wait for others while calls are under way
 _AFTER_ANSWERS_S: Final = 0.001
 _PAYLOAD_DIFFERS: Final = "this transaction_id was decided already, on another payload: send it under an id of its own"
 

@@ -54,7 +54,7 @@ def make_server(
     }
     return GrpcServer(
         SERVICE,
-        grpc.method_handlers_generic_handler(SERVICE, methods),
+        methods,
         {"Echo": "score", "Who": "read_features"},
         bind=bind,
         settings=settings,

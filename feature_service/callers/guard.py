@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from feature_service import grpc_abort
+from feature_service.call_taking import Methods
 from feature_service.callers.callers_file import parse_callers, read_callers
 from feature_service.callers.gate import Cause, Gate, Tally
 from feature_service.callers.known import KnownCallers, Permission
@@ -71,9 +72,14 @@ class Guard:
         self._unreadable = False
         self._tally = Tally()
 
-    def protect(self, handler: grpc.GenericRpcHandler, permissions: Mapping[str, Permission]) -> grpc.GenericRpcHandler:
-        """The same methods, for callers with their permission. `permissions`: by full name, `/service/method`."""
-        return _GuardedHandler(self, handler, permissions)
+    def protect(self, methods: Methods, permissions: Mapping[str, Permission]) -> Methods:
+        """The same methods, for callers with their permission. Both by full name, `/service/method`."""
+        return {
+            name: (_guarded_stream if handler.response_streaming else _guarded_unary)(
+                self, handler, name, permissions[name]
+            )
+            for name, handler in methods.items()
+        }
 
     async def watch(self) -> None:
         """Until cancelled: each second, take up a changed file, and tell what was let in and what was not."""
@@ -148,28 +154,6 @@ class Guard:
         known = parse_callers(content, self._path)
         self._check(known)
         return known
-
-
-class _GuardedHandler(grpc.GenericRpcHandler):
-    def __init__(self, guard: Guard, handler: grpc.GenericRpcHandler, permissions: Mapping[str, Permission]) -> None:
-        self._guard = guard
-        self._handler = handler
-        self._permissions = permissions
-        self._guarded: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-
-    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        method = details.method
-        guarded = self._guarded.get(method)
-        if guarded is None:
-            handler = self._handler.service(details)
-            if handler is None:
-                return None
-            permission = self._permissions[method]
-            guarded = (_guarded_stream if handler.response_streaming else _guarded_unary)(
-                self._guard, handler, method, permission
-            )
-            self._guarded[method] = guarded
-        return guarded
 
 
 def _guarded_unary(

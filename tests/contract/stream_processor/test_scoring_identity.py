@@ -36,7 +36,7 @@ async def client_of(server_settings: ServerSettings, settings: ClientSettings) -
     method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(who_asked)
     server = GrpcServer(
         SERVICE,
-        grpc.method_handlers_generic_handler(SERVICE, {"ScoreBatch": method}),
+        {"ScoreBatch": method},
         {"ScoreBatch": "score_batch"},
         bind="localhost:0",
         settings=server_settings,

@@ -48,7 +48,7 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
         max_batch_calls=1,
     )
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((ScoringServicer(calls).handler(),))
+    server.add_registered_method_handlers(SERVICE, ScoringServicer(calls).methods())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"

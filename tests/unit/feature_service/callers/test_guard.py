@@ -138,11 +138,5 @@ def test_it_does_not_begin_with_a_file_that_cannot_be_used(file: Path) -> None:
 
 
 def test_a_method_without_a_permission_is_nobodys(file: Path) -> None:
-    class Details:
-        method = "/test.Service/New"
-        invocation_metadata: tuple[tuple[str, str | bytes], ...] = ()
-
-    handler = grpc.method_handlers_generic_handler("test.Service", {"New": grpc.unary_unary_rpc_method_handler(print)})
-
     with pytest.raises(KeyError):
-        make_guard(file).protect(handler, {}).service(Details())
+        make_guard(file).protect({"/test.Service/New": grpc.unary_unary_rpc_method_handler(print)}, {})
