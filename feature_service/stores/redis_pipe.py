@@ -1,8 +1,8 @@
 """One connection to Redis that all callers share: commands go out as they come, answers are matched in order.
 
 The client library connects, authenticates and encrypts; then its transport is taken over, since its own way of reading
-costs twice as much for histories, and four times as much for a single small answer. The commands of a call leave in one
-write, at once.
+costs twice as much for histories, and four times as much for a single small answer. Commands of one turn of the event
+loop leave in one write.
 """
 
 import asyncio
@@ -102,6 +102,7 @@ class _Stream(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=ResponseError)
         self._calls: deque[_Call] = deque()
+        self._outgoing: list[bytes | memoryview] = []
         self._failure: str | None = None
         self._answered = asyncio.Event()  # all of them
         self._watch: asyncio.TimerHandle | None = None  # one for all: most calls are answered long before
@@ -113,7 +114,9 @@ class _Stream(asyncio.Protocol):
         return self._failure is not None or self._transport.is_closing()
 
     def call(self, commands: Sequence[bytes | memoryview]) -> "asyncio.Future[list[Any]]":
-        self._transport.write(b"".join(commands))
+        if not self._outgoing:
+            self._loop.call_soon(self._write)
+        self._outgoing.extend(commands)
         found: asyncio.Future[list[Any]] = self._loop.create_future()
         self._answered.clear()
         expires_s = self._loop.time() + self._timeout_s
@@ -144,6 +147,11 @@ class _Stream(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._previous.connection_lost(error)  # the client library waits for it when it closes
         self._fail(f"Redis closed the connection{'' if error is None else f': {error}'}")
+
+    def _write(self) -> None:
+        if self._failure is None:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
 
     def _expire(self) -> None:
         self._watch = None

@@ -53,7 +53,7 @@ def test_told_to_stop_it_publishes_what_it_answered(served: Served, own_scorer: 
 
 def test_alerts_are_logged_with_trace_transaction_and_model(served: Served, own_scorer: ScorerServer) -> None:
     with Caller(own_scorer.address) as caller:
-        quiet = caller.score(a_payment(served.world)).decision
+        quiet = caller.score(a_payment(served.world, back=70)).decision  # whose card no other test uses
         alert = caller.score(a_fraud(served.world)).decision
     own_scorer.stop()
 
