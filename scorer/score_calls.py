@@ -21,7 +21,6 @@ from telemetry.trace_context import TraceContext
 
 _LEAST_RETRY_MS: Final = 10.0
 _BATCH_RETRY_MS: Final = 250.0
-_SCORES_AT_LEAST: Final = 32  # in flight, however long calls took of late: a pause is no overload
 _NS_PER_US: Final = 1_000
 
 log = structlog.get_logger(__name__)
@@ -48,7 +47,7 @@ class ScoreCalls:
         self._metrics = metrics
         self._default_budget_ms = default_budget_ms
         self._shares = shares
-        self._scores = Admission(max_score_calls, at_least=min(_SCORES_AT_LEAST, max_score_calls))
+        self._scores = Admission(max_score_calls)
         self._batches = Admission(max_batch_calls)
 
     async def score(
@@ -60,7 +59,7 @@ class ScoreCalls:
         """
         if allowed_ms is None:
             allowed_ms = self._default_budget_ms
-        if not self._scores.enter(self._shares.features * allowed_ms):
+        if not self._scores.enter(self._shares.features * allowed_ms, arrived_ns):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
         parent = None
         try:
@@ -84,11 +83,11 @@ class ScoreCalls:
         except PayloadDiffersError as differs:
             raise CallRefusedError("ALREADY_EXISTS", str(differs)) from differs
         finally:
-            self._scores.leave(time.thread_time_ns())
+            self._scores.leave(time.monotonic_ns())
 
     async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
         """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
-        if not self._batches.enter(inf):
+        if not self._batches.enter(inf, arrived_ns):
             raise self._shed(_BATCH_RETRY_MS)
         try:
             batch = self._requests.score_batch(request, caller=current_caller())
@@ -110,7 +109,7 @@ class ScoreCalls:
         except StoreUnavailableError as error:
             raise CallRefusedError("UNAVAILABLE", str(error)) from error
         finally:
-            self._batches.leave(time.thread_time_ns())
+            self._batches.leave(time.monotonic_ns())
 
     def _shed(self, retry_ms: float) -> CallRefusedError:
         self._metrics.add("fraud.requests.shed")
