@@ -82,7 +82,7 @@ faults: setup  ## Inject every fault into a running cluster and compare all ther
 budgets: setup  ## Inject faults around a scorer at 500 calls a second: is every call answered in time; about 12 minutes.
 	$(BIN)/python -m loadtests.budgets
 
-bench-scorer: setup  ## Measure a scorer: latency, throughput, processor time, cost, overload; about 10 minutes.
+bench-scorer: setup  ## Measure a scorer: latency, throughput, processor time, cost, overload; about 11 minutes.
 	$(BIN)/python -m loadtests.bench_scorer
 
 soak: setup  ## A scorer at 500 calls a second for 10 minutes: nothing refused, no memory or file kept.
