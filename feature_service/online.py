@@ -67,9 +67,9 @@ class OnlineFeatures:
         lengths = np.zeros((len(pieces), 2), dtype=np.int64)
         lengths[:, 0] = [len(piece) for piece in pieces]
         if attempts is not None:
-            beside = [b"".join(each) for each in zip(attempts.before, attempts.runs, strict=True)]
-            lengths[:, 1] = [len(each) for each in beside]
-            pieces = [piece for both in zip(pieces, beside, strict=True) for piece in both]
+            beside = list(zip(pieces, attempts.before, attempts.runs, strict=True))
+            lengths[:, 1] = [len(before) + len(run) for _, before, run in beside]
+            pieces = [piece for of_key in beside for piece in of_key]
         joined = b"".join(pieces)
         words = np.frombuffer(joined, dtype=np.int64, count=len(joined) // 8)
         currents = np.empty((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
