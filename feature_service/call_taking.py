@@ -15,20 +15,21 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # nothing public 
 
 _OUTSTANDING: Final = 16  # requests for each method: about as many calls as one turn of the event loop can begin with
 
-# By full name, `/service/method`.
+# Of one service, by their names in it.
 Methods = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
 
 class CallTaking:
     """Of one server's registered methods, from its start until it shuts down."""
 
-    def __init__(self, server: grpc.aio.Server, registered: Methods) -> None:
-        """`registered`: the methods that the server was given as such. It must have been started."""
+    def __init__(self, server: grpc.aio.Server, service: str, registered: Methods) -> None:
+        """`registered`: methods of the service that the server was given as such. It must have been started."""
+        handlers = {f"/{service}/{name}": handler for name, handler in registered.items()}
         self._server: Any = server._server  # type: ignore[attr-defined]  # noqa: SLF001
-        self._methods: Any = cygrpc._MethodResolver([], dict(registered))  # noqa: SLF001
+        self._methods: Any = cygrpc._MethodResolver([], handlers)  # noqa: SLF001
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
-        for name in registered:
+        for name in handlers:
             for _ in range(_OUTSTANDING):
                 self._keep(self._loop.create_task(self._take(name)))
 

@@ -32,7 +32,7 @@ _KEEPALIVE_MS: Final = 30_000
 # Between two pings of a client. One that sends more, and no calls, loses its connection.
 LEAST_PING_INTERVAL_MS: Final = 15_000
 _CONNECTION_AGE_GRACE_MS: Final = 30_000
-_REFLECTION: Final = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+_REFLECTION: Final = "ServerReflectionInfo"
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class GrpcServer:
     def __init__(
         self,
         service: str,
-        methods: "Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]",
+        methods: Methods,
         permissions: Mapping[str, Permission],
         *,
         bind: str,
@@ -61,21 +61,20 @@ class GrpcServer:
         max_connection_age_s: int,
         rest: RestService | None = None,
     ) -> None:
-        """`methods` of the service, and what a caller needs for each, by their short names; `rest`: the same over HTTP.
+        """`methods` of the service, and what a caller needs for each, by their names; `rest`: the same over HTTP.
 
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
         tls = tls_files(settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file)
         self._health = Health()
-        served: Methods = {f"/{service}/{name}": method for name, method in methods.items()}
         about: Methods = {_REFLECTION: _reflection(service, self._health)}
         binds = [bind] if rest is None else [bind, rest.bind]
         self._guard: Guard | None = None
         if settings.callers_file is not None:
             check = partial(_check_recognisable, tls=tls, binds=binds)
             guard = self._guard = Guard(settings.callers_file, metrics, check=check)
-            served = guard.protect(served, {f"/{service}/{name}": each for name, each in permissions.items()})
-            about = guard.protect(about, {_REFLECTION: "administer"})
+            methods = guard.protect(service, methods, permissions)
+            about = guard.protect(reflection.SERVICE_NAME, about, {_REFLECTION: "administer"})
         elif tls is None:
             for exposed in _exposed(binds):
                 log.warning("anybody who reaches this port may call everything, in plain text", bind=exposed)
@@ -95,18 +94,17 @@ class GrpcServer:
         def make(with_service: bool) -> grpc.aio.Server:
             server = grpc.aio.server(options=options)
             if with_service:
-                server.add_registered_method_handlers(service, {_short(name): each for name, each in served.items()})
-                reflected = {_short(name): each for name, each in about.items()}
+                server.add_registered_method_handlers(service, dict(methods))
                 server.add_generic_rpc_handlers(
-                    (grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, reflected),)
+                    (grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, dict(about)),)
                 )
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             return server
 
-        main = Listener(bind, partial(make, True), tls, served)
-        probed = (
-            main if settings.health_bind is None else Listener(settings.health_bind, partial(make, False), None, {})
-        )
+        main = Listener(bind, partial(make, True), tls, service, methods)
+        probed = main
+        if settings.health_bind is not None:
+            probed = Listener(settings.health_bind, partial(make, False), None, service, {})
         self._listeners: list[Listener | RestListener] = [main] if probed is main else [main, probed]
         self.port = main.port
         self.health_port = probed.port  # in plain text; the same as `port` where that is all there is
@@ -157,11 +155,6 @@ class GrpcServer:
             if watching is not None:
                 watching.cancel()
                 await asyncio.wait({watching})
-
-
-def _short(name: str) -> str:
-    """A method's name without its service's."""
-    return name.rpartition("/")[2]
 
 
 def _reflection(service: str, health: Health) -> "grpc.RpcMethodHandler[Any, Any]":

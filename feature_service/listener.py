@@ -32,10 +32,12 @@ class Listener:
         bind: str,
         make: Callable[[], grpc.aio.Server],
         tls: TlsFiles | None,
+        service: str,
         registered: Methods,
     ) -> None:
-        """`make`: a server with all its methods, `registered` among them. Raises: ListenError, TlsError."""
+        """`make`: a server with all its methods, `registered` of the service too. Raises: ListenError, TlsError."""
         self._make = make
+        self._service = service
         self._registered = registered
         self._tls = tls
         self._server, self.port = self._open(bind)
@@ -45,7 +47,7 @@ class Listener:
 
     async def start(self) -> None:
         await self._server.start()
-        self._taking = CallTaking(self._server, self._registered)
+        self._taking = CallTaking(self._server, self._service, self._registered)
 
     async def mend(self) -> None:
         """To be called every `LOOK_S`."""

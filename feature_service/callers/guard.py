@@ -72,11 +72,11 @@ class Guard:
         self._unreadable = False
         self._tally = Tally()
 
-    def protect(self, methods: Methods, permissions: Mapping[str, Permission]) -> Methods:
-        """The same methods, for callers with their permission. Both by full name, `/service/method`."""
+    def protect(self, service: str, methods: Methods, permissions: Mapping[str, Permission]) -> Methods:
+        """The same methods of the service, for callers with their permission. `permissions`: by the methods' names."""
         return {
             name: (_guarded_stream if handler.response_streaming else _guarded_unary)(
-                self, handler, name, permissions[name]
+                self, handler, f"/{service}/{name}", permissions[name]
             )
             for name, handler in methods.items()
         }

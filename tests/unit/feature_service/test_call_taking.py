@@ -23,7 +23,7 @@ async def serving(answer: Any) -> AsyncIterator[str]:
     server.add_registered_method_handlers(SERVICE, {"Say": method})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    taking = CallTaking(server, {METHOD: method})
+    taking = CallTaking(server, SERVICE, {"Say": method})
     yield f"127.0.0.1:{port}"
     await server.stop(None)
     others = asyncio.all_tasks() - {asyncio.current_task()}

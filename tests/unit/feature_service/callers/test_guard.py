@@ -139,4 +139,4 @@ def test_it_does_not_begin_with_a_file_that_cannot_be_used(file: Path) -> None:
 
 def test_a_method_without_a_permission_is_nobodys(file: Path) -> None:
     with pytest.raises(KeyError):
-        make_guard(file).protect({"/test.Service/New": grpc.unary_unary_rpc_method_handler(print)}, {})
+        make_guard(file).protect("test.Service", {"New": grpc.unary_unary_rpc_method_handler(print)}, {})
