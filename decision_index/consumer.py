@@ -20,7 +20,7 @@ from decision_index.starting import FAULTS, find_start
 from feature_service.contract_settings import ContractSettings
 from feature_service.dead_letter import LogRecord, letter_record, make_dead_letter
 from feature_service.topic_metadata import FoundTopic, find_topics
-from scorer.publication import Delivery, Record
+from scorer.publication import Record
 from telemetry.metrics import Metrics
 
 _POLL_MS: Final = 250
@@ -44,7 +44,7 @@ class Index(Protocol):
 
 
 class Sender(Protocol):
-    async def send(self, records: Sequence[Record]) -> Sequence[Delivery]:
+    async def send(self, records: Sequence[Record]) -> object:
         """Returns when all are acknowledged."""
         ...
 

@@ -92,7 +92,7 @@ def _varint_size(value: np.uint64) -> int:
 
 
 @compiled
-def _write_varint(value: np.uint64, cursor: int, buffer: NDArray[np.uint8]) -> int:
+def write_varint(value: np.uint64, cursor: int, buffer: NDArray[np.uint8]) -> int:
     """The position after it."""
     while value >= np.uint64(0x80):
         buffer[cursor] = np.uint8(value & np.uint64(0x7F)) | np.uint8(0x80)
@@ -133,8 +133,8 @@ def _write_strings(
         code = codes[row]
         if code >= 0:
             start, end = offsets[code], offsets[code + 1]
-            cursor = _write_varint(np.uint64(tag), cursors[row], buffer)
-            cursor = _write_varint(np.uint64(end - start), cursor, buffer)
+            cursor = write_varint(np.uint64(tag), cursors[row], buffer)
+            cursor = write_varint(np.uint64(end - start), cursor, buffer)
             for index in range(start, end):
                 buffer[cursor + index - start] = data[index]
             cursors[row] = cursor + end - start
@@ -150,5 +150,5 @@ def _write_varints(
 ) -> None:
     for row in range(values.shape[0]):
         if present[row]:
-            cursor = _write_varint(np.uint64(tag), cursors[row], buffer)
-            cursors[row] = _write_varint(np.uint64(values[row]), cursor, buffer)
+            cursor = write_varint(np.uint64(tag), cursors[row], buffer)
+            cursors[row] = write_varint(np.uint64(values[row]), cursor, buffer)

@@ -27,6 +27,10 @@ from feature_service.settings import StoreSettings, make_online_features, store_
 from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
 from feature_service.stores.resp import encode_fold
+from feature_service.traceparents import read_traceparents
+from scorer.decision_parts import Parts
+from scorer.idempotency import HASH_BYTES
+from scorer.many_decisions import write_many
 from scorer.tree_tables import make_tables
 from scorer.tree_walk import FOUND, find_strongest, walk_trees
 from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions
@@ -84,6 +88,8 @@ def warm(id_hash_key_file: Path) -> None:
         )
 
     split_score_batch(join_score_batch([PAYMENT], [b""], b""))
+    nowhere = np.zeros(0, dtype=np.int64)
+    read_traceparents(np.frombuffer(b"", dtype=np.uint8), nowhere, nowhere)
     row = transactions.decode_one(PAYMENT, EVENT_TIME_MS)
     history = HEADER + batch.records[:1].tobytes()
     for name in ("handbook", "production"):
@@ -94,6 +100,7 @@ def warm(id_hash_key_file: Path) -> None:
     walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
     find_strongest(np.zeros((1, 1)), np.zeros((1, 1, FOUND)), *make_tables([]))
     ConfirmedTimes()
+    write_many(Parts([b""], [0], [0.0], [b""], [bytes(HASH_BYTES)], [1], [0], [b""], [np.zeros(1)], [PAYMENT], [False]))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from fraud.v1.decision_pb2 import Action, Decision, Origin
 from fraud.v1.transaction_pb2 import OUTCOME_UNSPECIFIED, TRANSACTION_KIND_AUTHORISATION, Transaction
 
 from feature_service.events import Event, EventBatch
-from scorer.frames import whole_decision
 
 _AFTER_MS: Final = 1_000  # somebody whose payment went through tries another one
-_VECTOR: Final = np.arange(60.0).tobytes()  # of a usual length; nothing folds it
+_VECTOR: Final = Decision(feature_vector=np.arange(60.0)).SerializeToString()  # of a usual length; nothing folds it
 _OF_THE_STREAM: Final = 0.1
 _ACTIONS: Final = (Action.ACTION_APPROVE, Action.ACTION_REVIEW, Action.ACTION_DECLINE)
 
@@ -57,5 +56,5 @@ def _authorisations(batches: Sequence[EventBatch]) -> Iterator[Transaction]:
 
 def _event(transaction: Transaction, action: Action.ValueType, origin: Origin.ValueType) -> Event:
     brief = Decision(transaction_id=transaction.transaction_id, action=action, origin=origin).SerializeToString()
-    value = whole_decision(brief, _VECTOR, transaction.SerializeToString())
+    value = brief + _VECTOR + Decision(transaction=transaction).SerializeToString()
     return Event("decisions", transaction.event_time_ms, transaction.transaction_id.encode(), value)

@@ -29,12 +29,11 @@ from loadtests.cpu_time import CpuTimes, cpu_seconds, process_ids
 from loadtests.figures import Result, Value
 from loadtests.inputs import simulated, with_entities
 from loadtests.topic_input import fill, wait_for
-from scorer.frames import whole_decision
 from training.simulator import SimulatorSettings
 
 _FOLD_ROWS: Final = 2_000
-_VECTOR: Final = np.arange(146.0).tobytes()  # of the view `production`
 _US: Final = 1e6
+_VECTOR: Final = np.arange(146.0)  # of the view `production`
 
 Read = Callable[[NDArray[np.void]], Awaitable[None]]
 
@@ -139,7 +138,10 @@ def _of_decisions(context: Context) -> Result:
     count = 20_000 if context.quick else 200_000
     payments = with_entities(simulated(SimulatorSettings(days=1, customers=400, terminals=800)), ENTITIES)
     brief = Decision(trace_id="0" * 32, model_version="0" * 12, origin=Origin.ORIGIN_STREAM).SerializeToString()
-    values = [whole_decision(brief, _VECTOR, payment.SerializeToString()) for payment in islice(payments, 500)]
+    values = [
+        brief + Decision(feature_vector=_VECTOR, transaction=payment).SerializeToString()
+        for payment in islice(payments, 500)
+    ]
     decisions = [Event("decisions", 0, b"%d" % number, values[number % len(values)]) for number in range(count)]
     topics = context.make_topics("attempts")
     with context.worker("attempts-worker", topics, {"FRAUD_SCORE_STREAM": "false"}) as worker:

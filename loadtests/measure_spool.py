@@ -36,7 +36,7 @@ _DECISION_BYTES: Final = 2_000  # about one of the production view: 146 features
 _SPOOL_BYTES: Final = 1_000_000_000
 _METRICS: Final = Metrics(Resource({}), [])
 _RANDOM: Final = Random(1)  # noqa: S311 - when calls come
-_CONTEXT: Final = TraceContext.new(_RANDOM)
+_TRACEPARENT: Final = TraceContext.new(_RANDOM).traceparent_bytes()
 _ALERT: Final = AlertToSend(None, card_hash=1, transaction_hash=2, decided_at_ms=3)
 
 
@@ -134,7 +134,7 @@ async def _publisher(
 
 def _publication(key: bytes, *, alert: bool = False) -> Publication:
     action = Action.DECLINE if alert else Action.APPROVE
-    return Publication(key, bytes(_DECISION_BYTES), action, _ALERT if alert else None, _CONTEXT)
+    return Publication(key, bytes(_DECISION_BYTES), action, _ALERT if alert else None, _TRACEPARENT)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class AlertLimiter:
             await self._publisher.publish([judged])  # its answer is given: nobody could be told any more
 
     async def _judged(self, publications: Sequence[Publication]) -> Sequence[Publication]:
-        alerts = [(place, each.alert) for place, each in enumerate(publications) if _is_limited(each) and each.alert]
+        alerts = [(place, each.alert) for place, each in enumerate(publications) if each.alert and _is_limited(each)]
         if not alerts:
             return publications
         try:

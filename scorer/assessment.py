@@ -65,6 +65,12 @@ class Assessment(NamedTuple):
         return ("features",) if self.tier >= Tier.DEGRADED_NO_FEATURES else ()
 
 
+class Assessed(NamedTuple):
+    assessment: Assessment
+    age_ms: int | None  # of the least fresh history
+    alert: bool
+
+
 SWITCHED_OFF: Final = Assessment(
     Tier.FALLBACK_RULES,
     None,

@@ -9,11 +9,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from feature_service.errors import StoreUnavailableError
+from scorer.assessment import Assessed
 from scorer.budget import Stage
-from scorer.decision_maker import Assessed, Decided, DecisionMaker
+from scorer.decision_maker import Decided, DecisionMaker
 from scorer.explaining import Explaining, is_explained
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
@@ -28,8 +29,7 @@ from telemetry.trace_context import TraceContext
 _PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
 
 
-@dataclass(frozen=True, slots=True)
-class BatchAnswer:
+class BatchAnswer(NamedTuple):
     brief: bytes  # a serialised fraud.v1.Decision without feature_vector and transaction
     replayed: bool  # stored by an earlier call
 
@@ -119,49 +119,57 @@ class ScoreMany:
         skipped = [each.assessment.skipped for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
         await _turn_of_others()
-        earlier = await self._decisions.put_if_absent(
-            undecided.decision_keys, [each.stored.encode() for each in decided]
-        )
-        answers, publications = [], []
-        place = 0  # among the undecided
-        for index, in_store in enumerate(part.stored):
-            found = in_store
-            if found is None:
-                found = StoredDecision.decode(earlier[place])  # of a call that raced, or the same id in this one
-                if found is None:
-                    answers.append(BatchAnswer(decided[place].brief, replayed=False))
-                    publications.append(decided[place].publication)
-                place += 1
-            if found is not None:
-                answer, publication = self._replay(part.group, index, found)
-                answers.append(answer)
-                publications.append(publication)
+        decisions = decided.decisions
+        earlier = await self._decisions.put_if_absent(undecided.decision_keys, decisions.stored)
+        answers = [BatchAnswer(brief, replayed=False) for brief in decisions.briefs]
+        publications = decided.publications
+        if len(answers) < len(part.stored) or any(earlier):
+            answers, publications = self._with_earlier(part, answers, publications, earlier)
         await self._publisher.publish(publications)
         self._observe(part, decided, reasons, skipped, links)
         if undecided.serving.challengers:
-            assessments = [each.assessment for each in assessed]
-            places = range(len(assessments))
-            at_ms = [each.decided_at_ms for each in decided]
-            self._shadows.offer(to_shadow(undecided, list(zip(places, assessments, at_ms, strict=True))))
+            answered = [(place, each.assessment, decided.decided_at_ms) for place, each in enumerate(assessed)]
+            self._shadows.offer(to_shadow(undecided, answered))
         return answers
+
+    def _with_earlier(
+        self,
+        part: _Part,
+        answers: Sequence[BatchAnswer],
+        publications: Sequence[Publication],
+        earlier: Sequence[bytes | None],
+    ) -> tuple[list[BatchAnswer], list[Publication]]:
+        """Of the whole part: what was decided now, and in its place what was decided before."""
+        decided_now = iter(zip(answers, publications, earlier, strict=True))
+        all_answers, all_publications = [], []
+        for index, in_store in enumerate(part.stored):
+            found = in_store
+            if found is None:
+                answer, publication, raced = next(decided_now)
+                found = StoredDecision.decode(raced)  # of another call, or the same id in this one
+            if found is not None:
+                answer, publication = self._replay(part.group, index, found)
+            all_answers.append(answer)
+            all_publications.append(publication)
+        return all_answers, all_publications
 
     def _observe(
         self,
         part: _Part,
-        decided: Sequence[Decided],
+        decided: Decided,
         reasons: Sequence[Sequence[Reason]],
         skipped: Sequence[Sequence[Stage]],
         links: Sequence[TraceContext],
     ) -> None:
         marks, ended_ns = part.undecided.marks, self._now_ns()
         self._observer.counted([each.assessment for each in part.assessed], marks, caller="stream")
-        for place, assessed in enumerate(part.assessed):
-            if decided[place].kept_because is not None:
+        for place, kept_because in enumerate(decided.kept_because):
+            if kept_because is not None:
                 scored = self._maker.scored(
                     part.undecided,
                     place,
-                    assessed,
-                    decided[place],
+                    part.assessed[place],
+                    kept_because,
                     reasons[place],
                     skipped[place],
                     links=links,

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from scorer.assessment import Assessed
 from scorer.budget import Budget, Stage
-from scorer.decision_maker import Assessed, Decided
 from scorer.group import Group
 from scorer.payments import Answer, Payments
+from scorer.publication import Publication
 from scorer.reasons import Reason
+from scorer.spans import KeepReason
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +26,9 @@ class Case:
     reasons: Sequence[Reason] = ()
     reasons_are_late: bool = False
     assessed: Assessed = field(init=False)
-    decided: Decided = field(init=False)
+    publication: Publication = field(init=False)  # of what was decided
+    kept_because: KeepReason | None = None  # its span
+    decided_at_ms: int = 0
 
     def settle(self, answer: Answer) -> None:
         if self._end():

@@ -3,24 +3,23 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from feature_service.attempts import Attempts
 from feature_service.freshness import ConfirmedTimes
 from feature_service.records import ENTITY_INDEX
 from feature_service.stores.layout import StoreLayout
-from scorer.assessment import SWITCHED_OFF, Assessment, Assessor, Predictions
+from scorer.assessment import SWITCHED_OFF, Assessed, Assessor, Predictions
 from scorer.budget import Stage
+from scorer.decision_parts import Decisions
 from scorer.decision_writer import DecisionWriter, StageTimes, read_back
-from scorer.frames import whole_decision
 from scorer.group import Group
 from scorer.idempotency import StoredDecision, decision_key, request_hash
 from scorer.payments import Marks, Payments
 from scorer.publication import AlertToSend, Publication
 from scorer.reasons import Reason
 from scorer.serving import CurrentServing
-from scorer.spans import Scored, ScoreSpans
-from telemetry.keep import KeepReason
+from scorer.spans import KeepReason, Scored, ScoreSpans
 from telemetry.trace_context import TraceContext
 
 _NS_PER_US: Final = 1_000
@@ -33,18 +32,14 @@ class Clock:
     unix_ms: Callable[[], int]
 
 
-class Assessed(NamedTuple):
-    assessment: Assessment
-    age_ms: int | None  # of the least fresh history
-    alert: bool
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """n payments, decided together."""
 
-
-class Decided(NamedTuple):
-    brief: bytes  # a Decision without feature_vector and transaction
-    stored: StoredDecision
-    publication: Publication
-    kept_because: KeepReason | None  # its span
+    decisions: Decisions  # (n,)
+    kept_because: list[KeepReason | None]  # (n,) their spans
     decided_at_ms: int
+    publications: list[Publication]  # (n,)
 
 
 class DecisionMaker:
@@ -123,54 +118,38 @@ class DecisionMaker:
         assessed: Sequence[Assessed],
         reasons: Sequence[Sequence[Reason]],
         skipped: Sequence[Sequence[Stage]],
-    ) -> list[Decided]:
+    ) -> Decided:
         """All of the group; `reasons` and `skipped` (n) of each."""
         decided_at_ms = self._clock.unix_ms()
-        shared = self._writer.shared(decided_at_ms=decided_at_ms, times=_times(group.marks, self._clock.monotonic_ns()))
-        payments = group.payments
-        decided = []
-        for index, (each, transaction_id, transaction, payload_hash, context) in enumerate(
-            zip(
-                assessed,
-                payments.transaction_ids,
-                payments.transactions,
-                group.request_hashes,
-                group.contexts,
-                strict=True,
-            )
-        ):
-            assessment, key = each.assessment, transaction_id.encode()
-            brief = self._writer.brief(
-                group.serving,
-                assessment,
-                shared=shared,
-                transaction_id=key,
-                request_hash=payload_hash,
-                trace_id=context.trace_id_hex.encode(),
-                freshness_ms=each.age_ms,
-                reasons=reasons[index],
-                skipped=skipped[index],
-            )
-            decision = whole_decision(brief, assessment.vector.tobytes(), transaction)
-            kept = self._spans.keeps(context, degraded=assessment.is_degraded, alert=each.alert)
-            header = context if kept is None else context.kept()  # so that those downstream keep theirs
-            stored = StoredDecision(payload_hash, decision, each.alert)
-            publication = Publication(
-                key,
+        times = _times(group.marks, self._clock.monotonic_ns())
+        decisions = self._writer.write(group, assessed, reasons, skipped, decided_at_ms=decided_at_ms, times=times)
+        kept_because = self._spans.keep(
+            group.contexts,
+            degraded=[each.assessment.is_degraded for each in assessed],
+            alerts=[each.alert for each in assessed],
+        )
+        transaction_ids = group.payments.transaction_ids
+        publications = [
+            Publication(
+                transaction_id.encode(),
                 decision,
-                assessment.policy_action,
+                each.assessment.policy_action,
                 self._alert(group, index, decided_at_ms) if each.alert else None,
-                header,
+                # Those downstream keep theirs where this one is kept.
+                (context if why is None else context.kept()).traceparent_bytes(),
             )
-            decided.append(Decided(brief, stored, publication, kept, decided_at_ms))
-        return decided
+            for index, (each, transaction_id, decision, context, why) in enumerate(
+                zip(assessed, transaction_ids, decisions.whole, group.contexts, kept_because, strict=True)
+            )
+        ]
+        return Decided(decisions, kept_because, decided_at_ms, publications)
 
     def replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[bytes, Publication]:
         """What was decided earlier: without `feature_vector` and `transaction`; and as it is published again."""
         brief, policy_action, decided_at_ms = read_back(stored.decision)
         alert = self._alert(group, index, decided_at_ms) if stored.alert else None
-        transaction_id = group.payments.transaction_ids[index].encode()
-        return brief, Publication(transaction_id, stored.decision, policy_action, alert, group.contexts[index])
+        key = group.payments.transaction_ids[index].encode()
+        return brief, Publication(key, stored.decision, policy_action, alert, group.contexts[index].traceparent_bytes())
 
     def _alert(self, group: Group, index: int, decided_at_ms: int) -> AlertToSend:
         rows = group.payments.rows
@@ -186,7 +165,7 @@ class DecisionMaker:
         group: Group,
         index: int,
         assessed: Assessed,
-        decided: Decided,
+        kept_because: KeepReason | None,
         reasons: Sequence[Reason],
         skipped: Sequence[Stage],
         *,
@@ -204,7 +183,7 @@ class DecisionMaker:
             assessed.age_ms,
             [reason.code for reason in reasons],
             skipped,
-            decided.kept_because,
+            kept_because,
             deadline_missed,
             group.payments.callers[index],
         )

@@ -8,17 +8,18 @@ from typing import Final, NamedTuple
 from fraud.v1.decision_pb2 import Decision, Origin
 from fraud.v1.decision_pb2 import ReasonCode as ReasonMessage
 
-from scorer.assessment import Assessment
+from scorer.assessment import Assessed, Assessment
 from scorer.budget import Stage
-from scorer.frames import double_tag, frame, number
+from scorer.decision_bytes import write_decisions
+from scorer.decision_parts import NOT_KNOWN, Decisions, Parts
+from scorer.frames import double_tag
 from scorer.frames import reason as reason_field
+from scorer.group import Group
 from scorer.policy import Action, Answer, Tier
 from scorer.policy.alert_limits import Suppression
 from scorer.reasons import Reason
 from scorer.serving import ServedModel, Serving, Variant
 
-_PROBABILITY: Final = Struct("<Bd")
-_PROBABILITY_TAG: Final = double_tag(Decision.FRAUD_PROBABILITY_FIELD_NUMBER)
 _NUMBERS: Final = Struct("<BdBd")  # of a reason
 _VALUE_TAG: Final = double_tag(ReasonMessage.VALUE_FIELD_NUMBER)
 _CONTRIBUTION_TAG: Final = double_tag(ReasonMessage.CONTRIBUTION_FIELD_NUMBER)
@@ -37,8 +38,8 @@ class StageTimes(NamedTuple):
 class DecisionWriter:
     """Not for concurrent use by threads: it fills the same message again and again.
 
-    What does not change from payment to payment is serialised once, and parts are put together: to set each field of a
-    message takes longer than all of that.
+    What does not change from payment to payment is serialised once: to set each field of a message takes longer than
+    to put bytes together.
     """
 
     def __init__(self, *, instance: str, origin: Origin.ValueType) -> None:
@@ -48,8 +49,39 @@ class DecisionWriter:
         self._deciding: dict[int, bytes] = {}  # what decided, by id of the model
         self._shared = Decision()
 
-    def shared(self, *, decided_at_ms: int, times: StageTimes) -> bytes:
-        """The part that Decisions of payments decided together have in common."""
+    def write(
+        self,
+        group: Group,
+        assessed: Sequence[Assessed],
+        reasons: Sequence[Sequence[Reason]],
+        skipped: Sequence[Sequence[Stage]],
+        *,
+        decided_at_ms: int,
+        times: StageTimes,
+    ) -> Decisions:
+        """Of the whole group, as they are stored; the others (n) of each of its payments."""
+        assessments = [each.assessment for each in assessed]
+        heads, head_of = self._heads(group.serving, assessments, self._shared_by_all(decided_at_ms, times))
+        return write_decisions(
+            Parts(
+                heads=heads,
+                head_of=head_of,
+                probabilities=[each.probability or 0.0 for each in assessments],
+                transaction_ids=[each.encode() for each in group.payments.transaction_ids],
+                request_hashes=group.request_hashes,
+                trace_ids=[context.trace_id for context in group.contexts],
+                freshness_ms=[NOT_KNOWN if each.age_ms is None else each.age_ms for each in assessed],
+                others=[
+                    _others(assessment, of_one, left_out)
+                    for assessment, of_one, left_out in zip(assessments, reasons, skipped, strict=True)
+                ],
+                vectors=[each.vector for each in assessments],
+                transactions=group.payments.transactions,
+                alerts=[each.alert for each in assessed],
+            ),
+        )
+
+    def _shared_by_all(self, decided_at_ms: int, times: StageTimes) -> bytes:
         self._shared.decided_at_ms = decided_at_ms
         latency = self._shared.latency
         latency.decode_us = times.decode_us
@@ -59,49 +91,28 @@ class DecisionWriter:
         latency.total_us = times.total_us
         return self._shared.SerializeToString()
 
-    def brief(
-        self,
-        serving: Serving,
-        assessment: Assessment,
-        *,
-        shared: bytes,
-        transaction_id: bytes,
-        request_hash: bytes,
-        trace_id: bytes,
-        freshness_ms: int | None,
-        reasons: Sequence[Reason],
-        skipped: Sequence[Stage],
-    ) -> bytes:
-        """A Decision without `feature_vector` and `transaction`. `trace_id`: as its digits."""
+    def _heads(
+        self, serving: Serving, assessments: Sequence[Assessment], shared: bytes
+    ) -> tuple[list[bytes], list[int]]:
+        """What several of (n) have in common, and which of these each has."""
         if serving is not self._serving:
             self._deciding = {id(None): self._of_model(serving, None, Variant.NONE)}
             for models in serving.deciding:
                 for model in (models.full, models.request_only):
                     self._deciding[id(model)] = self._of_model(serving, model, models.variant)
             self._serving = serving
-        brief = b"".join(
-            (
-                self._deciding[id(assessment.model)],
-                shared,
-                _verdict(assessment.tier, assessment.policy_action, assessment.answer),
-                _PROBABILITY.pack(_PROBABILITY_TAG, assessment.probability or 0.0),
-                frame(Decision.TRANSACTION_ID_FIELD_NUMBER, len(transaction_id)),
-                transaction_id,
-                frame(Decision.REQUEST_HASH_FIELD_NUMBER, len(request_hash)),
-                request_hash,
-                frame(Decision.TRACE_ID_FIELD_NUMBER, len(trace_id)),
-                trace_id,
-                b"" if freshness_ms is None else number(Decision.FRESHNESS_MS_FIELD_NUMBER, freshness_ms),
-                *[_reason(each) for each in reasons],
-            )
-        )
-        if skipped or assessment.approximate_entities or assessment.lists:
-            brief += additions(
-                skipped=skipped,
-                approximate_entities=assessment.approximate_entities,
-                matched_lists=[each.name for each in assessment.lists],
-            )
-        return brief
+        heads: list[bytes] = []
+        head_of = []
+        places: dict[tuple[int, Tier, Action, Answer], int] = {}
+        for each in assessments:
+            key = id(each.model), each.tier, each.policy_action, each.answer
+            place = places.get(key)
+            if place is None:
+                place = places[key] = len(heads)
+                verdict = _verdict(each.tier, each.policy_action, each.answer)
+                heads.append(b"".join((self._deciding[id(each.model)], shared, verdict)))
+            head_of.append(place)
+        return heads, head_of
 
     def _of_model(self, serving: Serving, model: ServedModel | None, variant: Variant) -> bytes:
         message = Decision(
@@ -131,6 +142,17 @@ def additions(
         alert_suppression=suppression,  # type: ignore[arg-type]  # the values are fraud.v1.AlertSuppression's
     )
     return b"".join((*[_reason(each) for each in reasons], others.SerializeToString()))
+
+
+def _others(assessment: Assessment, reasons: Sequence[Reason], skipped: Sequence[Stage]) -> bytes:
+    if skipped or assessment.approximate_entities or assessment.lists:
+        return additions(
+            reasons=reasons,
+            skipped=skipped,
+            approximate_entities=assessment.approximate_entities,
+            matched_lists=[each.name for each in assessment.lists],
+        )
+    return b"".join(map(_reason, reasons)) if reasons else b""
 
 
 @lru_cache(maxsize=1_024)

@@ -41,19 +41,6 @@ def reason(named: bytes, words: bytes, numbers: bytes) -> bytes:
     return b"".join((frame(Decision.REASONS_FIELD_NUMBER, size), named, head, words, numbers))
 
 
-def whole_decision(brief: bytes, vector: bytes, transaction: bytes) -> bytes:
-    """A Decision from one without `feature_vector` and `transaction`; `vector` is little-endian float64."""
-    return b"".join(
-        (
-            brief,
-            frame(Decision.FEATURE_VECTOR_FIELD_NUMBER, len(vector)),
-            vector,
-            frame(Decision.TRANSACTION_FIELD_NUMBER, len(transaction)),
-            transaction,
-        )
-    )
-
-
 def alert(alert_id: bytes, decision: bytes) -> bytes:
     return b"".join(
         (

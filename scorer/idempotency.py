@@ -11,8 +11,9 @@ from feature_service.stores.layout import StoreLayout
 
 HASH_BYTES: Final = 16
 # The format's second version, of a decision that raises no alert and of one that does.
-_QUIET: Final = b"\x02"
-_ALERT: Final = b"\x03"
+QUIET: Final = b"\x02"
+ALERT: Final = b"\x03"
+PREFIX_BYTES: Final = 1 + HASH_BYTES  # before the decision
 
 
 class StoredDecision(NamedTuple):
@@ -21,14 +22,14 @@ class StoredDecision(NamedTuple):
     alert: bool  # whether it raises one: the policy may be another by the time of a retry
 
     def encode(self) -> bytes:
-        return b"".join((_ALERT if self.alert else _QUIET, self.request_hash, self.decision))
+        return b"".join((ALERT if self.alert else QUIET, self.request_hash, self.decision))
 
     @classmethod
     def decode(cls, value: bytes | None) -> "StoredDecision | None":
         """None for what is absent or of another format: then the transaction is decided anew."""
-        if value is None or not value.startswith((_QUIET, _ALERT)) or len(value) < 1 + HASH_BYTES:
+        if value is None or not value.startswith((QUIET, ALERT)) or len(value) < PREFIX_BYTES:
             return None
-        return cls(value[1 : 1 + HASH_BYTES], value[1 + HASH_BYTES :], value.startswith(_ALERT))
+        return cls(value[1:PREFIX_BYTES], value[PREFIX_BYTES:], value.startswith(ALERT))
 
 
 class DecisionStore(Protocol):

@@ -6,8 +6,7 @@ from typing import Final, Literal
 
 import structlog
 
-from scorer.assessment import Assessment
-from scorer.decision_maker import Assessed
+from scorer.assessment import Assessed, Assessment
 from scorer.payments import Marks
 from scorer.policy import Override
 from scorer.spans import Scored, ScoreSpans

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 from aiokafka.errors import KafkaError
 
-from scorer.publication import Delivery, Publication, Record, SentAlert, Topics
+from scorer.publication import Acknowledged, Delivery, Publication, Record, Topics, deliveries
 from scorer.publishing_round import Offered, Round, WaitedFor, expand
 from scorer.record_sender import RecordSender
 from scorer.spooling import Spooling
@@ -163,18 +163,14 @@ class KafkaPublisher:
         return Round(taken, offered, waited_for)
 
     async def _send(self, sent: Round) -> None:
-        records: list[Record] = []
-        alerts: list[tuple[int, SentAlert]] = []  # and where their records are
-        for record, alert in sent.records(self._topics):
-            if alert is not None:
-                alerts.append((len(records), alert))
-            records.append(record)
+        records, alerts = sent.records(self._topics)
         started_ns = time.monotonic_ns()
-        deliveries = await self._until_acknowledged(sent, records)
+        acknowledged = await self._until_acknowledged(sent, records)
         ended_ns = time.monotonic_ns()
-        for index, alert in alerts:
-            self._alert_sent(alert.context, deliveries[index], started_ns, ended_ns)
-        for action, count in Counter(alert.policy_action for _, alert in alerts).items():
+        found = deliveries(acknowledged, self._topics.alerts)
+        for place, alert in alerts.items():
+            self._alert_sent(alert.context, found[place], started_ns, ended_ns)
+        for action, count in Counter(alert.policy_action for alert in alerts.values()).items():
             self._metrics.add("fraud.alerts.published", count, {"action": action.name})
         self._in_memory -= len(sent.offered)
         for _, future in sent.waited_for:
@@ -184,7 +180,7 @@ class KafkaPublisher:
             async with self._spool_turn:
                 await self._spool.settle(sent.taken, sent.copies, records=sent.records_on_disk(self._topics))
 
-    async def _until_acknowledged(self, sent: Round, records: Sequence[Record]) -> list[Delivery]:
+    async def _until_acknowledged(self, sent: Round, records: Sequence[Record]) -> list[Acknowledged]:
         if self._spool is None:
             return await self._sender.send(records)
         sending = asyncio.ensure_future(self._sender.send(records))

@@ -1,15 +1,14 @@
 """Sends records to Kafka until every one of them is acknowledged, whatever becomes of brokers meanwhile."""
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from scorer.publication import Delivery, Record, partition_of
+from scorer.publication import Acknowledged, Record, partition_of
 from telemetry.metrics import Metrics
 
 _BATCH_BYTES: Final = 512 * 1024
@@ -53,22 +52,26 @@ class RecordSender:
             # Without a limit it would wait for brokers that may not come back.
             await asyncio.wait({asyncio.ensure_future(producer.stop())}, timeout=_STOP_S)
 
-    async def send(self, records: Sequence[Record]) -> list[Delivery]:
-        """Where each was acknowledged. Returns only then."""
-        deliveries: dict[int, Delivery] = {}
+    async def send(self, records: Sequence[Record]) -> list[Acknowledged]:
+        """Where they were acknowledged, each once. Returns only then."""
+        acknowledged: list[Acknowledged] = []
+        missing: Sequence[int] = range(len(records))
         backoff_s = _FIRST_BACKOFF_S
-        while len(deliveries) < len(records):
-            missing = [index for index in range(len(records)) if index not in deliveries]
+        while missing:
             try:
                 if self._producer is None:
                     self._producer = await self._connect()
-                await self._attempt(records, missing, deliveries)
+                await self._attempt(records, missing, acknowledged)
             except (KafkaError, OSError) as error:
-                self._failed([records[index] for index in missing if index not in deliveries], error)
+                answered = {place for batch in acknowledged for place in batch.places}
+                missing = [place for place in missing if place not in answered]
+                self._failed([records[place] for place in missing], error)
                 await self.stop()
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(_LONGEST_BACKOFF_S, 2 * backoff_s)
-        return [deliveries[index] for index in range(len(records))]
+            else:
+                break
+        return acknowledged
 
     async def _connect(self) -> Any:
         producer = AIOKafkaProducer(
@@ -86,45 +89,60 @@ class RecordSender:
             raise
         return producer
 
-    async def _attempt(self, records: Sequence[Record], wanted: Iterable[int], done: dict[int, Delivery]) -> None:
+    async def _attempt(self, records: Sequence[Record], wanted: Sequence[int], done: list[Acknowledged]) -> None:
         """Send once; add what was acknowledged to `done`. Raises: KafkaError, the first, once all were answered."""
-        counts = {topic: len(await self._producer.partitions_for(topic)) for topic in {r.topic for r in records}}
-        waiting: dict[Target, deque[int]] = defaultdict(deque)
-        for index in wanted:
-            record = records[index]
-            waiting[record.topic, partition_of(record.key, counts[record.topic])].append(index)
+        waiting = await self._by_target(records, wanted)
         while waiting:  # as many batches as there are targets at a time: the producer sends them as one request
             sent = []
             failure: BaseException | None = None
             try:
-                for target, indices in list(waiting.items()):
-                    batch, within = self._batch(records, indices)
-                    future = await self._producer.send_batch(batch, target[0], partition=target[1])
-                    sent.append((target, within, future))
-                    if not indices:
-                        del waiting[target]
+                for (topic, partition), places in list(waiting.items()):
+                    batch = self._batch(records, places)
+                    held = batch.record_count()
+                    future = await self._producer.send_batch(batch, topic, partition=partition)
+                    sent.append((topic, partition, places[:held], future))
+                    if held < len(places):
+                        waiting[topic, partition] = places[held:]
+                    else:
+                        del waiting[topic, partition]
             except KafkaError as error:
                 failure = error  # raised when those before it are answered
             # Of futures: a task for each target costs more than the batch in it.
-            outcomes = await asyncio.gather(*(future for _, _, future in sent), return_exceptions=True)
-            for ((_, partition), within, _), outcome in zip(sent, outcomes, strict=True):
+            outcomes = await asyncio.gather(*(future for *_, future in sent), return_exceptions=True)
+            for (topic, partition, places, _), outcome in zip(sent, outcomes, strict=True):
                 if not isinstance(outcome, BaseException):
-                    done.update((index, Delivery(partition, outcome.offset + n)) for n, index in enumerate(within))
+                    done.append(Acknowledged(topic, partition, outcome.offset, places))
             failure = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), failure)
             if failure is not None:
                 raise failure
 
-    def _batch(self, records: Sequence[Record], indices: deque[int]) -> tuple[Any, list[int]]:
-        """A batch of the first of `indices`, as many as it holds, which are taken; and which these are."""
+    async def _by_target(self, records: Sequence[Record], wanted: Sequence[int]) -> dict[Target, list[int]]:
+        """`wanted`, in their order; only targets that there is something for."""
+        places: dict[str, list[list[int]]] = {
+            topic: [[] for _ in await self._producer.partitions_for(topic)]
+            for topic in {record.topic for record in records}
+        }
+        for place in wanted:
+            topic, key, _, _ = records[place]
+            partitions = places[topic]
+            partitions[partition_of(key, len(partitions))].append(place)
+        return {
+            (topic, partition): found
+            for topic, partitions in places.items()
+            for partition, found in enumerate(partitions)
+            if found
+        }
+
+    def _batch(self, records: Sequence[Record], places: Sequence[int]) -> Any:
+        """Of the first of `places`, as many as it holds."""
         batch = self._producer.create_batch()
-        within = []
-        while indices:
-            record = records[indices[0]]
-            if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+        append = batch.append
+        for place in places:
+            _, key, value, headers = records[place]
+            if append(timestamp=None, key=key, value=value, headers=headers) is None:
                 break
-            within.append(indices.popleft())
         batch.close()
-        return batch, within
+        return batch
 
     def _failed(self, records: Sequence[Record], error: Exception) -> None:
         log.error("records are not acknowledged, sending them again", records=len(records), error=repr(error))

@@ -17,6 +17,7 @@ from feature_service.records import Kind
 from feature_service.rejections import explain
 from feature_service.score_batch import split_score_batch
 from feature_service.settings import timeless
+from feature_service.traceparents import contexts_of, read_traceparents
 from scorer import frames
 from scorer.errors import ScorerError
 from scorer.payments import Payments
@@ -79,14 +80,13 @@ class RequestReader:
             rows,
             _cut(request, batch.starts[accepted].tolist(), batch.lengths[accepted].tolist()),
             [each.decode() for each in _cut(request, rows["id_start"].tolist(), rows["id_length"].tolist())],
-            [
-                TraceContext.parse(each)
-                for each in _cut(
-                    request,
-                    batch.traceparent_starts[accepted].tolist(),
-                    batch.traceparent_lengths[accepted].tolist(),
+            contexts_of(
+                read_traceparents(
+                    np.frombuffer(request, dtype=np.uint8),
+                    batch.traceparent_starts[accepted],
+                    batch.traceparent_lengths[accepted],
                 )
-            ],
+            ),
             [caller] * accepted.shape[0],
         )
         rejections = [

@@ -1,7 +1,6 @@
 """The scorer as a process: connected, made warm, served, and taken down in order."""
 
 import asyncio
-import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
@@ -14,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import StoreUnavailableError
+from feature_service.garbage import spare_collections
 from feature_service.grpc_server import GrpcServer
 from feature_service.money import RateTable
 from feature_service.server_settings import ServerSettings
@@ -44,7 +44,6 @@ from telemetry.metrics import configure_metrics
 from telemetry.spans import configure_tracing
 
 _RETRY_S: Final = 1.0
-_GARBAGE_THRESHOLD: Final = 50_000  # objects: cycles are rare here, and what a batch makes is not garbage
 _SERVICE_NAME: Final = "scorer"
 
 Opened = TypeVar("Opened")
@@ -131,7 +130,7 @@ async def run(
         )
         policy = deployment or LoadedPolicy(first.serving.decider)
         policies = serve_policy(stack, policy, current, records, settings=settings, id_key=id_key, metrics=metrics)
-        _spare_collections()
+        spare_collections()
         calls = ScoreCalls(
             requests,
             parts.score_one,
@@ -165,13 +164,6 @@ async def run(
         )
         log.info("serving", bind=settings.scorer_bind)
         await server.serve(drain_s=settings.drain_ms / 1_000)
-
-
-def _spare_collections() -> None:
-    """What is here stays: a collection that walks through it all stops every call for tens of milliseconds."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_THRESHOLD)
 
 
 async def _when_there(name: str, absent: type[Exception], reach: Callable[[], Awaitable[Opened]]) -> Opened:

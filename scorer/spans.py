@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from random import Random
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from opentelemetry.trace import SpanKind
 
@@ -12,9 +12,12 @@ from scorer.payments import Marks
 from scorer.policy import Override
 from scorer.publication import Delivery
 from telemetry.conventions import AttributeName, AttributeValue, SpanName
-from telemetry.keep import KeepPolicy, KeepReason
+from telemetry.keep import KeepPolicy
 from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
+
+# Why a trace is exported, for the collector, which may sample the tail further.
+KeepReason = Literal["deadline_missed", "degraded", "alert", "sampled"]
 
 
 class Scored(NamedTuple):
@@ -42,9 +45,18 @@ class ScoreSpans:
         self._keep = keep
         self._alerts_topic = alerts_topic
 
-    def keeps(self, context: TraceContext, *, degraded: bool, alert: bool) -> KeepReason | None:
-        """Why this score's span is going to be kept, as far as can be said before its end."""
-        return self._keep.reason(context, failed=False, deadline_missed=False, degraded=degraded, alert=alert)
+    def keep(
+        self, contexts: Sequence[TraceContext], *, degraded: Sequence[bool], alerts: Sequence[bool]
+    ) -> list[KeepReason | None]:
+        """Why each score's span is going to be kept, as far as can be said before its end.
+
+        The first reason that holds, gravest first.
+        """
+        sampled = self._keep.sampled
+        return [
+            "degraded" if is_degraded else "alert" if alert else "sampled" if sampled(context) else None
+            for context, is_degraded, alert in zip(contexts, degraded, alerts, strict=True)
+        ]
 
     def scored(self, scored: Scored, marks: Marks, *, ended_ns: int) -> None:
         """Emit what is kept; `ended_ns` is monotonic, as the marks are."""

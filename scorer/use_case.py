@@ -176,10 +176,11 @@ class ScoreOne:
         decided = self._maker.decide(
             group, assessed, [case.reasons for case in cases], [case.skipped for case in cases]
         )
-        for case, decision in zip(cases, decided, strict=True):
-            case.decided = decision
+        for case, publication, kept_because in zip(cases, decided.publications, decided.kept_because, strict=True):
+            case.publication, case.kept_because = publication, kept_because
+            case.decided_at_ms = decided.decided_at_ms
         self._waits.start(
-            lambda: self._decisions.put_if_absent(group.decision_keys, [each.stored.encode() for each in decided]),
+            lambda: self._decisions.put_if_absent(group.decision_keys, decided.decisions.stored),
             Budget.idempotency_ms,
             cases,
             lambda some, earlier: self._answer(group, some, earlier),
@@ -208,7 +209,7 @@ class ScoreOne:
         if earlier is not None:
             cases = self._without_stored(group, cases, earlier)
         for case in cases:
-            publication = case.decided.publication
+            publication = case.publication
             if earlier is None:
                 case.skipped.append("idempotency")
                 publication = publication._replace(decision=publication.decision + additions(skipped=["idempotency"]))
@@ -226,7 +227,7 @@ class ScoreOne:
         self._observe(group, cases)
         if group.serving.challengers:
             self._shadows.offer(
-                to_shadow(group, [(case.place, case.assessed.assessment, case.decided.decided_at_ms) for case in cases])
+                to_shadow(group, [(case.place, case.assessed.assessment, case.decided_at_ms) for case in cases])
             )
         if self._arriving:
             self._depart()
@@ -271,7 +272,7 @@ class ScoreOne:
         self._observer.counted([case.assessed.assessment for case in cases], group.marks, caller="rpc")
         for case in cases:
             late = case.budget.remaining_ms(ended_ns) < 0
-            kept = late or case.decided.kept_because is not None
+            kept = late or case.kept_because is not None
             span = group.contexts[case.place] if kept else None
             self._observer.answered(case.assessed, group.marks, ended_ns=ended_ns, deadline_missed=late, span=span)
             if kept:  # what tells of the others is not even put together
@@ -279,7 +280,7 @@ class ScoreOne:
                     group,
                     case.place,
                     case.assessed,
-                    case.decided,
+                    case.kept_because,
                     case.reasons,
                     case.skipped,
                     links=(),

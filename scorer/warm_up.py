@@ -8,13 +8,14 @@ import numpy as np
 from fraud.v1.scoring_pb2 import ScoreBatchItem, ScoreBatchRequest, ScoreRequest
 from fraud.v1.transaction_pb2 import CHANNEL_CHIP, Location, Transaction
 
+from scorer.decision_bytes import FEW
 from scorer.decision_maker import DecisionMaker
 from scorer.explaining import Explaining
 from scorer.requests import RequestReader
 from scorer.serving import Serving
 from scorer.use_case import Reader
 
-_BATCH: Final = 2
+_BATCH: Final = FEW  # which are written by compiled code
 
 
 async def warm_up(

@@ -1,15 +1,16 @@
-"""Which traces are worth exporting. Decided when the work is done and its outcome known; pure.
+"""Which traces are worth exporting whatever happened in them. Pure.
 
-The head's wish (the W3C flag) and a share by trace id are kept whatever happened; the rest only if it is what people
-come back to look at. The collector may sample the tail further: `fraud.kept_because` tells it what it looks at.
+The head's wish (the W3C flag) and a share by trace id are; what people come back to look at is kept beside these by
+whoever knows how its work ended.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from telemetry.trace_context import TraceContext
-
-KeepReason = Literal["error", "deadline_missed", "degraded", "alert", "sampled"]
 
 # The share is taken from the low 64 bits, as OpenTelemetry's ratio sampler does: two services with the same share keep
 # the same traces, and a larger share keeps all that a smaller one does.
@@ -28,18 +29,16 @@ class KeepPolicy:
 
     def sampled(self, context: TraceContext) -> bool:
         low = context.trace_id & ((1 << _SAMPLED_BITS) - 1)
-        return context.sampled or low < round(self.sampled_share * (1 << _SAMPLED_BITS))
+        return context.sampled or low < self._limit
 
-    def reason(
-        self, context: TraceContext, *, failed: bool, deadline_missed: bool, degraded: bool, alert: bool
-    ) -> KeepReason | None:
-        """The first reason that holds, gravest first; None: not kept. `alert` is any review or decline."""
-        if failed:
-            return "error"
-        if deadline_missed:
-            return "deadline_missed"
-        if degraded:
-            return "degraded"
-        if alert:
-            return "alert"
-        return "sampled" if self.sampled(context) else None
+    def sampled_of(self, low_ids: NDArray[np.uint64], flags: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """The same (n,) of many: the low 64 bits of their trace ids (n,), and their flags (n,), 0 or 1."""
+        limit = self._limit
+        if limit >> _SAMPLED_BITS:  # everything, which no id of 64 bits says
+            return np.ones(flags.shape, dtype=np.bool_)
+        kept: NDArray[np.bool_] = (flags != 0) | (low_ids < np.uint64(limit))
+        return kept
+
+    @property
+    def _limit(self) -> int:
+        return round(self.sampled_share * (1 << _SAMPLED_BITS))

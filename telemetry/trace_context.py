@@ -5,9 +5,8 @@ is emitted later (`telemetry.spans`).
 """
 
 import re
-from dataclasses import dataclass
 from random import Random
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 _TRACE_ID_BITS: Final = 128
 _SPAN_ID_BITS: Final = 64
@@ -18,9 +17,8 @@ _VERSION_00: Final = re.compile(rb"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2}
 _LATER_VERSION: Final = re.compile(rb"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class TraceContext:
-    """The ids of one span: `trace_id` has 128 bits, `span_id` 64, neither is 0."""
+class TraceContext(NamedTuple):
+    """The ids of one span: `trace_id` has 128 bits, `span_id` 64, neither is 0. A tuple: one is made for each event."""
 
     trace_id: int
     span_id: int
@@ -59,11 +57,11 @@ class TraceContext:
 
     def traceparent(self) -> str:
         """For gRPC metadata and the contract's `traceparent` fields."""
-        return f"00-{self.trace_id:032x}-{self.span_id:016x}-{self.sampled:02x}"
+        return self.traceparent_bytes().decode("ascii")
 
     def traceparent_bytes(self) -> bytes:
         """For Kafka headers."""
-        return self.traceparent().encode("ascii")
+        return b"00-%032x-%016x-%02x" % self
 
     @property
     def trace_id_hex(self) -> str:

@@ -40,6 +40,9 @@ def plan_fold(
     record touches get no call here: a heartbeat moves their fences.
     """
     row, entity = np.nonzero(entity_hashes)
+    if not row.size:  # as of what the stream had decided, which comes back in many small batches
+        nothing = np.empty(0, dtype=np.int64)
+        return plan_heartbeat(source=source, shards=nothing, known=nothing, new=nothing, confirmed_at_ms=0)
     hashes = entity_hashes[row, entity]
     shard = (hashes % np.uint64(known.shape[0])).astype(np.int64)
     fresh = offsets[row] > known[shard]

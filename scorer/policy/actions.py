@@ -1,4 +1,7 @@
-"""What can be answered, on what it rests, and why it is not what was decided."""
+"""What can be answered, on what it rests, and why it is not what was decided.
+
+Members hash as the integers they are: by its name, as enumerations do, costs a call each time one is looked up.
+"""
 
 from enum import IntEnum
 from typing import Literal
@@ -9,6 +12,8 @@ from pydantic import BaseModel, ConfigDict
 class Action(IntEnum):
     """By severity; the values of `fraud.v1.Action`."""
 
+    __hash__ = int.__hash__
+
     APPROVE = 1
     CHALLENGE = 2
     REVIEW = 3
@@ -18,6 +23,8 @@ class Action(IntEnum):
 class Tier(IntEnum):
     """What a decision rests on; the values of `fraud.v1.Tier`."""
 
+    __hash__ = int.__hash__
+
     FULL = 1
     DEGRADED_STALE = 2
     DEGRADED_NO_FEATURES = 3
@@ -26,6 +33,8 @@ class Tier(IntEnum):
 
 class Override(IntEnum):
     """Why the answer is not what the policy decided; the values of `fraud.v1.Override`."""
+
+    __hash__ = int.__hash__
 
     NONE = 0
     OBSERVE_ONLY = 1

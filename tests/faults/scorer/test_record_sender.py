@@ -11,7 +11,7 @@ from opentelemetry.sdk.resources import Resource
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.topics import TopicSpec, ensure_topics
-from scorer.publication import Record
+from scorer.publication import Record, deliveries
 from scorer.record_sender import RecordSender
 from telemetry.kafka_headers import event_headers
 from telemetry.metrics import Metrics
@@ -45,13 +45,13 @@ async def test_deliveries_say_where_records_are(broker: KafkaServer) -> None:
     await sender.start([TOPIC])
     sent = records("a", 1_500)  # several batches for each partition
 
-    deliveries = await sender.send(sent)
+    places = deliveries(await sender.send(sent), TOPIC)
     await sender.stop()
 
     found = await asyncio.to_thread(published, broker.bootstrap, TOPIC, [record.key.decode() for record in sent])
-    for record, delivery in zip(sent, deliveries, strict=True):
+    for place, record in enumerate(sent):
         [read] = found[record.key.decode()]
-        assert (read.partition, read.offset) == delivery
+        assert (read.partition, read.offset) == places[place]
 
 
 async def test_a_broker_that_is_killed_and_comes_back_gets_everything(broker: KafkaServer) -> None:
@@ -62,10 +62,10 @@ async def test_a_broker_that_is_killed_and_comes_back_gets_everything(broker: Ka
     sending = asyncio.create_task(sender.send(sent))
     await asyncio.to_thread(broker.start)
 
-    deliveries = await sending
+    places = deliveries(await sending, TOPIC)
     await sender.stop()
 
-    assert len(set(deliveries)) == len(sent)
+    assert len(set(places.values())) == len(sent)
     found = await asyncio.to_thread(published, broker.bootstrap, TOPIC, [record.key.decode() for record in sent])
     assert all(len(found[record.key.decode()]) == 1 for record in sent)
 
@@ -75,10 +75,10 @@ async def test_a_producer_that_is_lost_is_replaced(broker: KafkaServer) -> None:
     await sender.start([TOPIC])
     sender._producer._message_accumulator.fail_all(KafkaError("sequence lost"))
 
-    deliveries = await sender.send(records("c", 10))
+    acknowledged = await sender.send(records("c", 10))
     await sender.stop()
 
-    assert len(deliveries) == 10
+    assert len(deliveries(acknowledged, TOPIC)) == 10
 
 
 async def test_a_topic_that_is_not_there_is_named_at_the_start(broker: KafkaServer) -> None:

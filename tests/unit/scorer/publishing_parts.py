@@ -10,7 +10,7 @@ from fraud.v1.decision_pb2 import Decision
 from opentelemetry.sdk.resources import Resource
 
 from scorer.policy import Action
-from scorer.publication import AlertToSend, Delivery, Publication, Record, Topics
+from scorer.publication import Acknowledged, AlertToSend, Publication, Record, Topics
 from scorer.record_sender import RecordSender
 from telemetry.metrics import Metrics
 from telemetry.trace_context import TraceContext
@@ -34,11 +34,11 @@ class Sender(RecordSender):
         if not self.reachable:
             raise KafkaConnectionError("nobody there")
 
-    async def send(self, records: Sequence[Record]) -> list[Delivery]:
+    async def send(self, records: Sequence[Record]) -> list[Acknowledged]:
         self.rounds.append([record.key for record in records])
         self.started.set()
         await self.let.wait()
-        return [Delivery(partition=0, offset=offset) for offset in range(len(records))]
+        return [Acknowledged(record.topic, 0, place, [place]) for place, record in enumerate(records)]
 
     @property
     def sent(self) -> list[str]:
@@ -49,4 +49,6 @@ def publication(transaction_id: str, *, alert: bool = False) -> Publication:
     action = Action.DECLINE if alert else Action.APPROVE
     decision = Decision(transaction_id=transaction_id, policy_action=action)  # type: ignore[arg-type]
     to_send = AlertToSend(None, card_hash=1, transaction_hash=2, decided_at_ms=3) if alert else None
-    return Publication(transaction_id.encode(), decision.SerializeToString(), action, to_send, CONTEXT)
+    return Publication(
+        transaction_id.encode(), decision.SerializeToString(), action, to_send, CONTEXT.traceparent_bytes()
+    )

@@ -59,7 +59,7 @@ def publication(
         Decision(transaction_id=str(number)).SerializeToString(),
         action,
         AlertToSend(limits, card_hash=1, transaction_hash=number, decided_at_ms=0) if alert else None,
-        TraceContext.new(Random(1)),
+        TraceContext.new(Random(1)).traceparent_bytes(),
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 from fraud.v1.decision_pb2 import TIER_DEGRADED_NO_FEATURES, TIER_FULL
 
 from feature_service.errors import StoreUnavailableError
-from scorer.payments import Payments
 from tests.unit.scorer.scoring_parts import FRAUD_MINOR, GENUINE_MINOR, Parts, payments_of
 
 IDS = tuple("abcdefgh")  # three parts
@@ -84,4 +83,4 @@ async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
 async def test_no_payments_need_nothing(parts: Parts) -> None:
     nobody = payments_of("a")
 
-    assert await parts.score_batch(Payments(nobody.rows[:0], [], [], [], [])) == []
+    assert await parts.score_batch(nobody.only([])) == []

@@ -2,10 +2,8 @@
 
 import struct
 
-import numpy as np
 from fraud.v1.decision_pb2 import Alert, Decision
 from fraud.v1.scoring_pb2 import ScoreBatchResponse, ScoreResponse
-from fraud.v1.transaction_pb2 import Transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,37 +12,6 @@ from scorer import frames
 DECISIONS = st.builds(
     Decision, transaction_id=st.text(max_size=300), fraud_probability=st.floats(0, 1), reasons=st.just([])
 )
-VECTORS = st.lists(st.floats(allow_nan=False, width=64), max_size=200)
-
-
-@given(brief=DECISIONS, vector=VECTORS, transaction_id=st.text(max_size=200))
-def test_a_whole_decision(brief: Decision, vector: list[float], transaction_id: str) -> None:
-    transaction = Transaction(transaction_id=transaction_id)
-
-    whole = Decision.FromString(
-        frames.whole_decision(brief.SerializeToString(), np.array(vector).tobytes(), transaction.SerializeToString())
-    )
-
-    expected = Decision()
-    expected.CopyFrom(brief)
-    expected.feature_vector.extend(vector)
-    expected.transaction.CopyFrom(transaction)
-    assert whole == expected
-
-
-def test_the_bits_of_a_missing_value_stay() -> None:
-    vector = np.array([np.nan, -0.0, 1e-320])
-
-    decision = Decision.FromString(frames.whole_decision(b"", vector.tobytes(), b""))
-
-    assert struct.pack("<3d", *decision.feature_vector) == vector.tobytes()
-
-
-@given(decided_at_ms=st.integers(0, 2**63 - 1))
-def test_a_number(decided_at_ms: int) -> None:
-    decision = Decision.FromString(frames.number(Decision.DECIDED_AT_MS_FIELD_NUMBER, decided_at_ms))
-
-    assert decision == Decision(decided_at_ms=decided_at_ms)
 
 
 @given(value=st.floats(allow_nan=False))

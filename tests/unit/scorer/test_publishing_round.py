@@ -4,7 +4,7 @@ from pathlib import Path
 from scorer.publication import Record, SentAlert, records_of
 from scorer.publishing_round import Round
 from scorer.spool import Taken
-from tests.unit.scorer.publishing_parts import TOPICS, publication
+from tests.unit.scorer.publishing_parts import CONTEXT, TOPICS, publication
 
 
 async def test_what_was_on_disk_comes_first_and_alerts_are_known_wherever_they_come_from() -> None:
@@ -14,9 +14,9 @@ async def test_what_was_on_disk_comes_first_and_alerts_are_known_wherever_they_c
     taken = Taken(Path("segment"), list(records_of(old, TOPICS)), None, 0)
     sent = Round(taken, [new, audit, publication("quiet")], [([batch], acknowledged)])
 
-    found = list(sent.records(TOPICS))
+    records, alerts = sent.records(TOPICS)
 
-    assert [(record.topic, record.key) for record, _ in found] == [
+    assert [(record.topic, record.key) for record in records] == [
         ("decisions", b"old"),
         ("alerts", b"old"),
         ("decisions", b"new"),
@@ -26,7 +26,14 @@ async def test_what_was_on_disk_comes_first_and_alerts_are_known_wherever_they_c
         ("decisions", b"batch"),
         ("alerts", b"batch"),
     ]
-    assert [alert for record, alert in found if record.topic == "alerts"] == [
-        SentAlert(each.policy_action, each.context) for each in (old, new, batch)
-    ]
-    assert all(alert is None for record, alert in found if record.topic != "alerts")
+    assert alerts == {place: SentAlert(each.policy_action, CONTEXT) for place, each in ((1, old), (3, new), (7, batch))}
+
+
+def test_an_alert_on_disk_that_nobody_could_have_traced_is_sent_and_not_told() -> None:
+    decision, alert = records_of(publication("old", alert=True), TOPICS)
+    sent = Round(Taken(Path("segment"), [decision, alert._replace(headers=[])], None, 0), [], [])
+
+    records, alerts = sent.records(TOPICS)
+
+    assert [record.topic for record in records] == ["decisions", "alerts"]
+    assert alerts == {}

@@ -52,8 +52,8 @@ async def test_a_group_is_decided_by_what_was_served_when_it_was_prepared(parts:
     group = parts.maker.prepare(payments_of("before"), arrived_ns=time.monotonic_ns(), decoded_ns=time.monotonic_ns())
     parts.current.serving = replace(old, decider=new)
     [assessed] = parts.maker.assess(group, parts.maker.predict(group, None))
-    [decided] = parts.maker.decide(group, [assessed], [()], [()])
-    assert Decision.FromString(decided.brief).policy_version == old.decider.policy_version
+    [publication] = parts.maker.decide(group, [assessed], [()], [()]).publications
+    assert Decision.FromString(publication.decision).policy_version == old.decider.policy_version
     decision, _ = await parts.score(payments_of("after"))
     assert decision.policy_version == new.policy_version != old.decider.policy_version
 

@@ -1,52 +1,21 @@
 from random import Random
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
 
-from telemetry.keep import KeepPolicy, KeepReason
+from telemetry.keep import KeepPolicy
 from telemetry.trace_context import TraceContext
 
 shares = st.floats(0, 1)
 trace_ids = st.integers(1, 2**128 - 1)
-NO_SHARE = KeepPolicy(0.0)
-UNSAMPLED = TraceContext(2**128 - 1, 1, sampled=False)
-
-
-def reason(
-    policy: KeepPolicy = NO_SHARE,
-    context: TraceContext = UNSAMPLED,
-    *,
-    failed: bool = False,
-    deadline_missed: bool = False,
-    degraded: bool = False,
-    alert: bool = False,
-) -> KeepReason | None:
-    return policy.reason(context, failed=failed, deadline_missed=deadline_missed, degraded=degraded, alert=alert)
-
-
-def test_an_ordinary_unsampled_answer_is_not_kept() -> None:
-    assert reason() is None
-
-
-def test_what_people_come_back_to_is_kept_whatever_the_share() -> None:
-    assert reason(failed=True) == "error"
-    assert reason(deadline_missed=True) == "deadline_missed"
-    assert reason(degraded=True) == "degraded"
-    assert reason(alert=True) == "alert"
-
-
-def test_the_gravest_reason_is_named() -> None:
-    sampled = TraceContext(1, 1, sampled=True)
-
-    assert reason(context=sampled, failed=True, deadline_missed=True, degraded=True, alert=True) == "error"
-    assert reason(context=sampled, degraded=True, alert=True) == "degraded"
-    assert reason(context=sampled, alert=True) == "alert"
 
 
 def test_the_senders_flag_is_honoured() -> None:
-    assert reason(context=TraceContext(2**128 - 1, 1, sampled=True)) == "sampled"
+    assert KeepPolicy(0.0).sampled(TraceContext(2**128 - 1, 1, sampled=True))
+    assert not KeepPolicy(0.0).sampled(TraceContext(2**128 - 1, 1, sampled=False))
 
 
 @given(trace_ids, shares, shares)
@@ -63,6 +32,19 @@ def test_keeps_the_traces_that_opentelemetrys_own_ratio_keeps(trace_id: int, sha
     sdk = TraceIdRatioBased(share).should_sample(None, trace_id, "score")
 
     assert KeepPolicy(share).sampled(context) is (sdk.decision is Decision.RECORD_AND_SAMPLE)
+
+
+@given(st.lists(st.tuples(trace_ids, st.booleans()), max_size=8), shares | st.sampled_from([0.0, 1.0]))
+@example([(2**128 - 1, False), (2**64, False), (1, True)], 1.0)
+@example([(2**128 - 1, False), (2**64, False), (1, True)], 0.0)
+def test_many_are_kept_as_each_is(traces: list[tuple[int, bool]], share: float) -> None:
+    policy = KeepPolicy(share)
+    low_ids = np.array([trace_id % 2**64 for trace_id, _ in traces], dtype=np.uint64)
+    flags = np.array([flag for _, flag in traces], dtype=np.uint64)
+
+    assert policy.sampled_of(low_ids, flags).tolist() == [
+        policy.sampled(TraceContext(trace_id, 1, sampled=flag)) for trace_id, flag in traces
+    ]
 
 
 def test_the_share_is_what_it_says() -> None:
