@@ -348,8 +348,8 @@ class FoldService:
         self._metrics.add("fraud.fold.batches", 1, topic)
         self._metrics.record("fraud.fold.duration", duration_s, topic)
         self._metrics.record("fraud.fold.batch_size", float(len(batch)), topic)
-        accepted = int((fold_input.rejections == 0).sum())
         if fold_input.to_score.size:
+            accepted = int((fold_input.rejections == 0).sum())
             self._metrics.add("fraud.transactions.folded", accepted)
         if len(batch):
             self._metrics.record(

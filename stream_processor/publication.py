@@ -3,13 +3,16 @@
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
+import numpy as np
 import structlog
 from fraud.v1.dead_letter_pb2 import Rejection
 from fraud.v1.decision_pb2 import Action
 from fraud.v1.scoring_pb2 import ScoreBatchResult
 from opentelemetry.trace import SpanKind
 
+from feature_service.traceparents import LOW, SAMPLED, context_at, read_traceparents
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.fold_service import FoldedBatch
 from stream_processor.record_batch import RecordBatch, TopicPartition
@@ -21,7 +24,7 @@ from telemetry.metrics import Labels, Metrics
 from telemetry.spans import SpanEmitter, unix_offset_ns
 from telemetry.trace_context import TraceContext
 
-_ALERTING = (Action.ACTION_REVIEW, Action.ACTION_DECLINE)
+_ALERTING: Final = (Action.ACTION_REVIEW, Action.ACTION_DECLINE)
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +54,7 @@ class BatchPublisher:
         self._span_names = span_names  # by topic
         self._on_contact = on_contact
         self._random = random.Random()  # noqa: S311 - ids of spans, not secrets
+        self._links([], [])  # loads compiled code now, not with the first batch
 
     async def publish(self, folded: FoldedBatch) -> None:
         batch, fold_input = folded.batch, folded.fold_input
@@ -62,8 +66,7 @@ class BatchPublisher:
                 labels: Labels = {"topic": batch.tp.topic, "reason": reason}
                 self._metrics.add("fraud.transactions.rejected", 1, labels)
         context = TraceContext.new(self._random)
-        results: Sequence[ScoreBatchResult] = ()
-        traceparents: list[bytes] = []
+        links: Sequence[TraceContext] = ()
         if self._scoring is not None and fold_input.to_score.size:
             wanted = fold_input.to_score.tolist()
             traceparents = [read_header(batch.records[index].headers, TRACEPARENT) or b"" for index in wanted]
@@ -71,28 +74,30 @@ class BatchPublisher:
             results = await self._scoring.score(
                 values, traceparents, context.traceparent_bytes(), on_contact=lambda: self._on_contact(batch.tp)
             )
-            _log_alerts(batch, wanted, results)
-        self._trace(folded, context, traceparents, results, refused=len(refused))
+            alerting = [
+                place
+                for place, (_, result) in enumerate(zip(wanted, results, strict=True))
+                if result.decision.action in _ALERTING
+            ]
+            for place in alerting:
+                _log_alert(batch, wanted[place], results[place])
+            links = self._links(traceparents, alerting)
+        if links or refused:
+            self._trace(folded, context, links)
 
-    def _trace(
-        self,
-        folded: FoldedBatch,
-        context: TraceContext,
-        traceparents: Sequence[bytes],
-        results: Sequence[ScoreBatchResult],
-        *,
-        refused: int,
-    ) -> None:
-        """Emit the batch's span if a trace in it is kept: a sampled one, or one with an alert."""
+    def _links(self, traceparents: Sequence[bytes], alerting: Sequence[int]) -> list[TraceContext]:
+        """The traces that are kept: sampled ones, and those of the places with an alert."""
         if not self._spans.enabled:
-            return
-        links = []
-        for traceparent, result in zip(traceparents, results, strict=True):
-            event = TraceContext.parse(traceparent)
-            if event is not None and (self._keep.sampled(event) or result.decision.action in _ALERTING):
-                links.append(event)
-        if not links and not refused:
-            return
+            return []
+        lengths = np.array([len(each) for each in traceparents], dtype=np.int64)
+        buffer = np.frombuffer(b"".join(traceparents), dtype=np.uint8)
+        traces = read_traceparents(buffer, np.cumsum(lengths) - lengths, lengths)
+        kept = self._keep.sampled_of(traces[:, LOW], traces[:, SAMPLED])
+        kept[alerting] = True
+        found = (context_at(traces, place) for place in np.flatnonzero(kept).tolist())
+        return [trace for trace in found if trace is not None]
+
+    def _trace(self, folded: FoldedBatch, context: TraceContext, links: Sequence[TraceContext]) -> None:
         batch, offset_ns = folded.batch, unix_offset_ns()
         attributes = _attributes(batch, self._group)
         self._spans.emit(
@@ -115,21 +120,19 @@ class BatchPublisher:
         )
 
 
-def _log_alerts(batch: RecordBatch, indices: Sequence[int], results: Sequence[ScoreBatchResult]) -> None:
-    """Where the record behind each alert is, which only this process knows; `indices` (n) into the batch."""
-    for index, result in zip(indices, results, strict=True):
-        decision = result.decision
-        if decision.action in _ALERTING:
-            log.info(
-                "alert",
-                transaction_id=decision.transaction_id,
-                trace_id=decision.trace_id,
-                model_version=decision.model_version,
-                topic=batch.tp.topic,
-                partition=batch.tp.partition,
-                offset=batch.records[index].offset,
-                replayed=result.replayed,
-            )
+def _log_alert(batch: RecordBatch, index: int, result: ScoreBatchResult) -> None:
+    """With where the record behind it is, which only this process knows."""
+    decision = result.decision
+    log.info(
+        "alert",
+        transaction_id=decision.transaction_id,
+        trace_id=decision.trace_id,
+        model_version=decision.model_version,
+        topic=batch.tp.topic,
+        partition=batch.tp.partition,
+        offset=batch.records[index].offset,
+        replayed=result.replayed,
+    )
 
 
 def _attributes(batch: RecordBatch, group: str) -> Attributes:

@@ -18,6 +18,7 @@ from feature_service.contract_settings import ContractSettings
 from feature_service.decisions import DecisionDecoder
 from feature_service.decoding import TransactionDecoder
 from feature_service.errors import FeatureError
+from feature_service.garbage import spare_collections
 from feature_service.labels import LabelDecoder
 from feature_service.money import RateTable
 from feature_service.settings import StoreSettings, make_redis_store
@@ -115,9 +116,7 @@ class Worker:
         scoring = None
         if settings.score_stream:
             client_of_scorers = ScoringClient(
-                settings.scorer_address,
-                self._identity,
-                batch_size=settings.score_batch_size,
+                settings.scorer_address, self._identity, batch_size=settings.score_batch_size
             )
             scoring = await self._open.enter_async_context(client_of_scorers)
         publisher = BatchPublisher(
@@ -151,6 +150,7 @@ class Worker:
             monotonic_ms=_monotonic_ms,
             metrics=metrics,
         )
+        spare_collections()
         return self._service
 
     async def start_positions(self, consumer: Any, epochs: Any) -> Any:

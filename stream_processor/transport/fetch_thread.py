@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -37,6 +38,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
     async def on_start(self) -> None:
         await super().on_start()
         self._pace = _Pace(self._consumer._fetcher, self.transport.settings.coalesce_ms / 1000)
+        give_out_parsed(self._consumer._fetcher)
 
     async def _fetch_records(
         self,
@@ -125,6 +127,27 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
     async def _committed(self, tps: list[TopicPartition]) -> dict[TopicPartition, int | None]:
         consumer = self._ensure_consumer()
         return dict(zip(tps, await asyncio.gather(*map(consumer.committed, tps)), strict=True))
+
+
+def give_out_parsed(fetcher: Any) -> None:
+    """Have the fetcher give its records out as they were parsed, which have all that a `LogRecord` has.
+
+    aiokafka makes another object of eleven fields from each, which takes longer than parsing it.
+    """
+    process = fetcher._proc_fetch_request
+
+    async def process_and_mark(*request: Any) -> Any:
+        is_new = await process(*request)
+        for result in fetcher._records.values():
+            if isinstance(result, FetchResult) and result.has_more():
+                result._partition_records._consumer_record = _as_parsed
+        return is_new
+
+    fetcher._proc_fetch_request = process_and_mark
+
+
+def _as_parsed(_: TP, record: Any) -> Any:
+    return record
 
 
 class _Pace:
