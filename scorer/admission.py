@@ -5,8 +5,10 @@ Beyond that a call is refused at once: one that waits in a queue comes out of it
 
 from typing import Final
 
-# With fewer inside, calls wait for other things than for one another: nobody is refused, and nothing is learned.
-SEVERAL: Final = 4
+# With fewer inside nobody is refused, and nothing is learned: calls wait for other things than for one another, and
+# few at a time get through more slowly than many do. One that let in fewer still would learn from these few that it is
+# slow, and stay so, busy with refusing. One processor answers so many within 10 ms.
+SEVERAL: Final = 16
 # Where several have been inside for so long without a break, more come than get through: those who queue then are a
 # standing queue, which helps nobody, and not a burst, which passes. So it is kept short.
 _STANDING_NS: Final = 100_000_000
