@@ -43,11 +43,6 @@ def contexts_of(traces: NDArray[np.uint64]) -> list[TraceContext | None]:
     ]
 
 
-def context_at(traces: NDArray[np.uint64], place: int) -> TraceContext | None:
-    """One of (n, 4)."""
-    return contexts_of(traces[place : place + 1])[0]
-
-
 @compiled
 def _read_all(
     buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], traces: NDArray[np.uint64]

@@ -11,7 +11,7 @@ from fraud.v1.decision_pb2 import Decision
 
 from scorer.decision_parts import NOT_KNOWN, Decisions, Parts
 from scorer.frames import double_tag, frame, number
-from scorer.idempotency import ALERT, HASH_BYTES, QUIET
+from scorer.idempotency import HASH_BYTES, StoredDecision
 from scorer.many_decisions import write_many
 
 FEW: Final = 12  # so many take longer than to call compiled code
@@ -78,5 +78,5 @@ def write_few(parts: Parts) -> Decisions:
         )
         briefs.append(brief)
         whole.append(decision)
-        stored.append(b"".join((ALERT if alert else QUIET, request_hash, decision)))
+        stored.append(StoredDecision(request_hash, decision, alert).encode())
     return Decisions(stored, whole, briefs)

@@ -41,7 +41,7 @@ def write_many(parts: Parts) -> Decisions:
     heads, transaction_ids, others, transactions = texts
     head_of = np.array(parts.head_of, dtype=np.int64)
     vectors = np.concatenate(parts.vectors).view(np.uint8)
-    head_sizes = np.array([len(head) for head in parts.heads], dtype=np.int64)
+    head_sizes = np.diff(heads.ends, prepend=0)
     outside = sum(each.data.shape[0] for each in (transaction_ids, others, transactions))
     most = len(head_of) * _MOST_BYTES + int(head_sizes[head_of].sum()) + outside + vectors.shape[0]
     out, places = np.empty(most, dtype=np.uint8), np.empty((3, len(head_of)), dtype=np.int64)

@@ -12,7 +12,7 @@ from fraud.v1.decision_pb2 import Action
 from fraud.v1.scoring_pb2 import ScoreBatchResult
 from opentelemetry.trace import SpanKind
 
-from feature_service.traceparents import LOW, SAMPLED, context_at, read_traceparents
+from feature_service.traceparents import LOW, SAMPLED, contexts_of, read_traceparents
 from stream_processor.dead_letters import DeadLetterSender
 from stream_processor.fold_service import FoldedBatch
 from stream_processor.record_batch import RecordBatch, TopicPartition
@@ -94,8 +94,7 @@ class BatchPublisher:
         traces = read_traceparents(buffer, np.cumsum(lengths) - lengths, lengths)
         kept = self._keep.sampled_of(traces[:, LOW], traces[:, SAMPLED])
         kept[alerting] = True
-        found = (context_at(traces, place) for place in np.flatnonzero(kept).tolist())
-        return [trace for trace in found if trace is not None]
+        return [context for context in contexts_of(traces[kept]) if context is not None]
 
     def _trace(self, folded: FoldedBatch, context: TraceContext, links: Sequence[TraceContext]) -> None:
         batch, offset_ns = folded.batch, unix_offset_ns()

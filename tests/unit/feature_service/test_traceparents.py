@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feature_service.traceparents import context_at, contexts_of, read_traceparents
+from feature_service.traceparents import contexts_of, read_traceparents
 from telemetry.trace_context import TraceContext
 
 TRACEPARENT: Final = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -35,9 +35,7 @@ broken = st.builds(
 def read(values: list[bytes]) -> list[TraceContext | None]:
     lengths = np.array([len(value) for value in values], dtype=np.int64)
     traces = read_traceparents(np.frombuffer(b"".join(values), dtype=np.uint8), np.cumsum(lengths) - lengths, lengths)
-    found = contexts_of(traces)
-    assert [context_at(traces, place) for place in range(len(values))] == found
-    return found
+    return contexts_of(traces)
 
 
 @settings(deadline=None)
