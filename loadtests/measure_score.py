@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from loadtests.calls import Request, call_in_flight, call_on_schedule, method_at
+from loadtests.calls import Method, Request, call_in_flight, call_on_schedule
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
 from loadtests.echo import echo_server
@@ -31,7 +31,7 @@ class _Server:
     """Calls of one kind: `name` is part of their transactions' ids, `traced` keeps the trace of each."""
 
     name: str
-    method: Any
+    method: Method
     pid: int
     traced: bool = False
     rounds: Rounds = field(default_factory=Rounds)
@@ -43,15 +43,13 @@ class _Server:
 def measure(context: Context) -> list[Result]:
     given = scoring_input(context)
     schedule = Schedule.lasting(3 if context.quick else 12, rate_per_s=_RATE_PER_S)
-    with score_cluster(context, "score", given) as cluster, method_at(cluster.address, _METHOD) as method:
+    with score_cluster(context, "score", given) as cluster:
+        method = Method(cluster.address, _METHOD)
         score = _Server("score", method, cluster.pids["scorer"])
         traced = _Server("traced", method, cluster.pids["scorer"], traced=True)
         size = _warm_up(given, score)
-        with (
-            echo_server(context, "echo", method=_ECHO, response_bytes=size) as bare,
-            method_at(bare.address, _ECHO) as echo_method,
-        ):
-            echo = _Server("echo", echo_method, bare.pid)
+        with echo_server(context, "echo", method=_ECHO, response_bytes=size) as bare:
+            echo = _Server("echo", Method(bare.address, _ECHO), bare.pid)
             _warm_up(given, echo)
             _on_schedule(context, given, (echo, score, traced), schedule)
             _in_flight(context, given, (echo, score))

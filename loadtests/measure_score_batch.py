@@ -6,7 +6,7 @@ from typing import Final
 from fraud.v1.decision_pb2 import Tier
 from fraud.v1.scoring_pb2 import ScoreBatchResponse
 
-from loadtests.calls import call_in_flight, method_at
+from loadtests.calls import Method, call_in_flight
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
 from loadtests.figures import Result, Target, Value
@@ -24,7 +24,8 @@ _TARGET: Final = Target("34,000 (sketch, few keys)", 20_000, "more")
 def measure(context: Context) -> list[Result]:
     given = scoring_input(context)
     seconds = 3.0 if context.quick else 10.0
-    with score_cluster(context, "score-batch", given) as cluster, method_at(cluster.address, _METHOD) as score_batch:
+    with score_cluster(context, "score-batch", given) as cluster:
+        score_batch = Method(cluster.address, _METHOD)
         call_in_flight(score_batch, score_batch_requests(given, 8, prefix="warm-up-"), in_flight=_IN_FLIGHT, seconds=60)
         rates: dict[int, float] = {}
         for in_flight in (1, _IN_FLIGHT):

@@ -13,12 +13,12 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fraud.v1.scoring_pb2 import ScoreRequest, ScoreResponse
 from rich.console import Console
 
-from loadtests.calls import Calls, Request, call_on_schedule, method_at
+from loadtests.calls import Calls, Method, Request, call_on_schedule
 from loadtests.context import Context
 from loadtests.figures import BenchError
 from loadtests.latency import Latencies, Schedule
@@ -80,10 +80,8 @@ def main() -> int:
         registry.change(lambda _: Lineup(champion=champion), words="begin", changed_by="", reason="", now_ms=1)
         settings = {"FRAUD_MODELS_DIR": str(registry.path)}
         schedule = Schedule.lasting(arguments.seconds, rate_per_s=arguments.rate)
-        with (
-            score_cluster(context, "shadow", given, settings) as cluster,
-            method_at(cluster.address, _METHOD) as method,
-        ):
+        with score_cluster(context, "shadow", given, settings) as cluster:
+            method = Method(cluster.address, _METHOD)
             rollout = _Rollout(registry, cluster.scorer_log)
             _calls(method, given, Schedule(arguments.rate, 1_000), "warm-up")
             cost = _cost_of_shadow(console, rollout, method, given, schedule, challenger, pairs=arguments.pairs)
@@ -94,7 +92,7 @@ def main() -> int:
 def _cost_of_shadow(
     console: Console,
     rollout: _Rollout,
-    method: Any,
+    method: Method,
     given: ScoringInput,
     schedule: Schedule,
     challenger: str,
@@ -134,7 +132,7 @@ def _cost_of_shadow(
 def _swaps(
     console: Console,
     rollout: _Rollout,
-    method: Any,
+    method: Method,
     given: ScoringInput,
     schedule: Schedule,
     models: tuple[str, str],
@@ -164,7 +162,7 @@ def _swaps(
     return lost
 
 
-def _calls(method: Any, given: ScoringInput, schedule: Schedule, part: str) -> Calls:
+def _calls(method: Method, given: ScoringInput, schedule: Schedule, part: str) -> Calls:
     payments = payments_now(given, schedule.count, prefix=f"{part}-")
     requests = [Request(ScoreRequest(transaction=payment).SerializeToString()) for payment in payments]
     return call_on_schedule(method, requests, schedule)

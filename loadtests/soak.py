@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from fraudctl.cluster.errors import ClusterError
-from loadtests.calls import call_on_schedule, method_at
+from loadtests.calls import Method, call_on_schedule
 from loadtests.context import Context
 from loadtests.figures import BenchError
 from loadtests.latency import Schedule
@@ -86,14 +86,13 @@ def soak(context: Context, *, minutes: float) -> tuple[Soak, list[Sample]]:
     rounds = 0
     with (
         score_cluster(context, "soak", given) as cluster,
-        method_at(cluster.address, _METHOD) as score,
         ProcessWatch(cluster.pids["scorer"]) as watch,
     ):
         ends_s = time.monotonic() + 60 * minutes
         while (left_s := ends_s - time.monotonic()) > 0:
             context.say(f"{_RATE_PER_S:.0f} calls a second, {left_s / 60:.1f} minutes left")
             requests = score_requests(given, schedule.count, prefix=f"soak-{rounds}-")
-            refusals += call_on_schedule(score, requests, schedule).refusals
+            refusals += call_on_schedule(Method(cluster.address, _METHOD), requests, schedule).refusals
             rounds += 1
     samples = watch.samples
     return judge(samples, calls=rounds * schedule.count, refusals=dict(refusals)), samples

@@ -1,18 +1,20 @@
 """How many calls may be in flight: as many as get their answer in time, at the pace of late. Pure.
 
-Beyond that a call is refused at once: one that waits in a queue comes out of it too late, and so do those behind it.
+A burst passes, and a stall of the machine is followed by one: all of it is let in. Where a queue stands, more come than
+get through, and one that waits in it comes out too late, as do those behind it: then a call is refused at once.
 """
 
 from typing import Final
 
-# With fewer inside nobody is refused, and nothing is learned: calls wait for other things than for one another, and
-# few at a time get through more slowly than many do. One that let in fewer still would learn from these few that it is
-# slow, and stay so, busy with refusing. One processor answers so many within 10 ms.
-SEVERAL: Final = 16
-# Where several have been inside for so long without a break, more come than get through: those who queue then are a
-# standing queue, which helps nobody, and not a burst, which passes. So it is kept short.
+# So many inside wait for one another, and not for other things: what is left of a queue that is kept short.
+A_QUEUE: Final = 4
+# Where they have been inside for so long without a break, the queue stands.
 _STANDING_NS: Final = 100_000_000
+# It helps nobody to be long: those in it may use up this part of the time they have for waiting.
 OF_A_STANDING_QUEUE: Final = 0.6
+# With fewer inside nobody is refused, and nothing is learned: a few at a time get through more slowly than many do, so
+# one that let in fewer would learn from these that it is slow, and stay so, busy with refusing.
+SEVERAL: Final = 16
 _PACE_OVER: Final = 64  # calls between two looks at the pace
 _MEMORY: Final = 0.3  # weight of the newest look
 _NS_PER_MS: Final = 1_000_000
@@ -28,24 +30,23 @@ class Admission:
         self._limit = limit
         self._inside = 0
         self._seen_ns = 0  # when somebody last came or left
-        self._several_since_ns = 0
+        self._queue_since_ns = 0
         self._several_ns = 0  # with several inside, since the last look
         self._left = 0  # meanwhile
         self._pace_ms = 0.0
 
     def enter(self, allowed_ms: float, now_ns: int) -> bool:
         """Whether a call that may wait `allowed_ms` for those before it has room; then the caller must `leave`."""
-        if self._inside >= self._limit:
+        if self._inside >= self._limit or (
+            self._inside >= SEVERAL
+            and now_ns - self._queue_since_ns > _STANDING_NS
+            and self.wait_ms > OF_A_STANDING_QUEUE * allowed_ms
+        ):
             return False
-        if self._inside >= SEVERAL:
-            if now_ns - self._several_since_ns > _STANDING_NS:
-                allowed_ms *= OF_A_STANDING_QUEUE
-            if self.wait_ms > allowed_ms:
-                return False
         self._see(now_ns)
         self._inside += 1
-        if self._inside == SEVERAL:
-            self._several_since_ns = now_ns
+        if self._inside == A_QUEUE:
+            self._queue_since_ns = now_ns
         return True
 
     def leave(self, now_ns: int) -> None:

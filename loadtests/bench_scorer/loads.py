@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from loadtests.bench_scorer.measured import Measured, mean_cpu
 from loadtests.bench_scorer.targets import Target, Targets
-from loadtests.calls import Calls, Request, call_in_flight, call_on_schedule
+from loadtests.calls import Calls, Method, Request, call_in_flight, call_on_schedule
 from loadtests.context import Context
 from loadtests.cpu_time import CpuTimes
 from loadtests.figures import BenchError
@@ -29,7 +29,7 @@ _MOST_BATCHES_PER_S: Final = 100
 class _Load:
     name: str
     requests: Callable[[str], list[Request]]  # for one round; the argument is the prefix of their ids
-    call: Callable[[Any, list[Request]], Calls]
+    call: Callable[[Method, list[Request]], Calls]
     scores: int = 1  # of a call
     scheduled: bool = False
 
@@ -75,7 +75,7 @@ def _batches(given: ScoringInput, seconds: float, in_flight: int) -> _Load:
     )
 
 
-def _in_turns(context: Context, load: _Load, methods: dict[Target, Any], rounds: int) -> Iterator[Measured]:
+def _in_turns(context: Context, load: _Load, methods: dict[Target, Method], rounds: int) -> Iterator[Measured]:
     found: dict[Target, list[Calls]] = {target: [] for target in methods}
     cpu_us: dict[Target, list[dict[str, float]]] = {target: [] for target in methods}
     for number in range(rounds):

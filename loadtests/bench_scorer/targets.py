@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Process
-from loadtests.calls import call_on_schedule, method_at, method_over
+from loadtests.calls import Method, call_on_schedule
 from loadtests.context import Context
 from loadtests.cpu_time import process_ids
 from loadtests.echo import echo_server
@@ -30,7 +30,7 @@ class Target:
     """Equal only to itself."""
 
     name: str
-    score: Any  # called with bytes, with `future`
+    score: Method
     pids: Mapping[str, int]  # of all that works for it
 
 
@@ -42,7 +42,7 @@ class Targets:
     traced: Target
     untraced: Target
     sharing: Target  # processes on one port, traced
-    batches: Mapping[str, Any]  # ScoreBatch, by the name of its target
+    batches: Mapping[str, Method]  # ScoreBatch, by the name of its target
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def running_targets(context: Context, given: ScoringInput) -> Iterator[Targets]:
             running = running_scorer(context, name, topics, given.bundle, environment, address=address)
             return stack.enter_context(running)
 
-        def target(name: str, score: Any, scorers: Mapping[str, Process]) -> Target:
+        def target(name: str, score: Method, scorers: Mapping[str, Process]) -> Target:
             warm_up = score_requests(given, _WARM_UP.count, prefix=f"warm-up-{name}-".replace(" ", "-"))
             call_on_schedule(score, warm_up, _WARM_UP)
             return Target(name, score, process_ids({**scorers, "redis": context.redis, "kafka": context.kafka}))
@@ -67,15 +67,13 @@ def running_targets(context: Context, given: ScoringInput) -> Iterator[Targets]:
         sharing = {
             f"scorer-{number}": scorer(f"sharing-{number}", spans.environment, shared)[0] for number in range(_SHARING)
         }
-        over_many = method_over(shared, _SCORE, connections=_CONNECTIONS)
-        score = {at: stack.enter_context(method_at(at, _SCORE)) for at in (traced_at, untraced_at)}
         yield Targets(
-            echo=Target("echo", stack.enter_context(method_at(echo.address, _ECHO)), {"echo": echo.pid}),
-            traced=target("tracing on", score[traced_at], {"scorer": traced}),
-            untraced=target("tracing off", score[untraced_at], {"scorer": untraced}),
-            sharing=target(f"{_SHARING} processes", stack.enter_context(over_many), sharing),
+            echo=Target("echo", Method(echo.address, _ECHO), {"echo": echo.pid}),
+            traced=target("tracing on", Method(traced_at, _SCORE), {"scorer": traced}),
+            untraced=target("tracing off", Method(untraced_at, _SCORE), {"scorer": untraced}),
+            sharing=target(f"{_SHARING} processes", Method(shared, _SCORE, connections=_CONNECTIONS), sharing),
             batches={
-                "tracing on": stack.enter_context(method_at(traced_at, _SCORE_BATCH)),
-                "tracing off": stack.enter_context(method_at(untraced_at, _SCORE_BATCH)),
+                "tracing on": Method(traced_at, _SCORE_BATCH),
+                "tracing off": Method(untraced_at, _SCORE_BATCH),
             },
         )

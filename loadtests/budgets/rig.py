@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from fraud.v1.decision_pb2 import TIER_FULL
@@ -14,7 +14,7 @@ from fraud.v1.scoring_pb2 import ScoreRequest, ScoreResponse
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.redis_cluster import RedisCluster
-from loadtests.calls import method_at
+from loadtests.calls import Method
 from loadtests.context import Context, Topics
 from loadtests.echo import echo_server
 from loadtests.figures import BenchError
@@ -38,8 +38,8 @@ class Rig:
     topics: Topics
     environment: dict[str, str]  # of the scorer
     address: str
-    score: Any  # the scorer's method, called with bytes
-    echo: Any  # an echo server's
+    score: Method
+    echo: Method
     kafka: KafkaServer
     redis: RedisServer | RedisCluster
     slow: SlowRedis | None  # between the scorer and a `RedisServer`; the worker has its own way
@@ -65,18 +65,20 @@ class Rig:
         `prefix`: of their transactions' ids. Raises: BenchError.
         """
         first_s, row = 0.0, 0
-        for payment in payments_now(self.given, _MOST_CALLS, prefix=prefix):
-            try:
-                answer = self.score(ScoreRequest(transaction=payment).SerializeToString(), timeout=_PATIENCE_S)
-            except grpc.RpcError as error:
-                raise BenchError(f"a call under no load was refused: {error}") from error
-            row = row + 1 if ScoreResponse.FromString(answer).decision.tier == TIER_FULL else 0
-            if row == 0:
-                time.sleep(_PAUSE_S)
-            if row == 1:
-                first_s = time.monotonic()
-            if row == in_a_row:
-                return first_s
+        with grpc.insecure_channel(self.address) as channel:
+            score: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(SCORE)
+            for payment in payments_now(self.given, _MOST_CALLS, prefix=prefix):
+                try:
+                    answer = score(ScoreRequest(transaction=payment).SerializeToString(), timeout=_PATIENCE_S)
+                except grpc.RpcError as error:
+                    raise BenchError(f"a call under no load was refused: {error}") from error
+                row = row + 1 if ScoreResponse.FromString(answer).decision.tier == TIER_FULL else 0
+                if row == 0:
+                    time.sleep(_PAUSE_S)
+                if row == 1:
+                    first_s = time.monotonic()
+                if row == in_a_row:
+                    return first_s
         raise BenchError(f"answers are not FULL again after {_MOST_CALLS} calls")
 
 
@@ -111,12 +113,9 @@ def _rig(
             "FRAUD_REDIS_URL": store.url if slow is None else slow.url,
             "FRAUD_SPOOL_DIR": str(_folder(context, name)),
         }
-        with (
-            running_scorer(context, f"{name}-scorer", topics, given.bundle, environment) as (_, address),
-            method_at(address, SCORE) as score,
-            method_at(echo.address, _ECHO) as echo_method,
-        ):
-            yield Rig(context, given, topics, environment, address, score, echo_method, context.kafka, store, slow)
+        with running_scorer(context, f"{name}-scorer", topics, given.bundle, environment) as (_, address):
+            score, beside = Method(address, SCORE), Method(echo.address, _ECHO)
+            yield Rig(context, given, topics, environment, address, score, beside, context.kafka, store, slow)
 
 
 def _folder(context: Context, name: str) -> Path:

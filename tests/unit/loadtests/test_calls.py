@@ -2,7 +2,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from fraudctl.cluster.ports import HOST, free_port
-from loadtests.calls import Request, call_in_flight, call_on_schedule, method_at
+from loadtests.calls import Method, Request, call_in_flight, call_on_schedule
 from loadtests.latency import Schedule
 
 METHOD = "/loadtests.Echo/Echo"
@@ -27,9 +27,9 @@ def address() -> Iterator[str]:
 
 
 def test_scheduled_calls_are_all_made_and_answered_in_order(address: str) -> None:
-    with method_at(address, METHOD) as echo:
-        begun_s = time.monotonic()
-        calls = call_on_schedule(echo, [Request(b"x", (("key", "value"),))] * 50, Schedule(500, 50))
+    echo = Method(address, METHOD)
+    begun_s = time.monotonic()
+    calls = call_on_schedule(echo, [Request(b"x", (("key", "value"),))] * 50, Schedule(500, 50))
     assert calls.responses == [bytes(7)] * 50
     assert not calls.refusals
     assert calls.latencies_s.shape == (50,)
@@ -38,47 +38,103 @@ def test_scheduled_calls_are_all_made_and_answered_in_order(address: str) -> Non
 
 
 def test_calls_in_flight_stop_when_the_requests_are_used_up(address: str) -> None:
-    with method_at(address, METHOD) as echo:
-        calls = call_in_flight(echo, [Request(b"x", (("key", "value"),))] * 100, in_flight=4, seconds=60)
+    echo = Method(address, METHOD)
+    calls = call_in_flight(echo, [Request(b"x", (("key", "value"),))] * 100, in_flight=4, seconds=60)
     assert len(calls.responses) == calls.latencies_s.shape[0] == 100
 
 
 def test_calls_in_flight_stop_when_the_time_is_over(address: str) -> None:
-    with method_at(address, METHOD) as echo:
-        calls = call_in_flight(echo, [Request(b"x", (("key", "value"),))] * 1_000_000, in_flight=4, seconds=0.2)
+    echo = Method(address, METHOD)
+    calls = call_in_flight(echo, [Request(b"x", (("key", "value"),))] * 1_000_000, in_flight=4, seconds=0.2)
     assert 0 < len(calls.responses) < 1_000_000
 
 
 def test_refusals_are_counted_by_status_and_timed(address: str) -> None:
-    with method_at(address, "/loadtests.Echo/Other") as other:
-        calls = call_on_schedule(other, [Request(b"x", (("key", "value"),))] * 3, Schedule(500, 3))
+    other = Method(address, "/loadtests.Echo/Other")
+    calls = call_on_schedule(other, [Request(b"x", (("key", "value"),))] * 3, Schedule(500, 3))
     assert calls.refusals == {"UNIMPLEMENTED": 3}
     assert not calls.responses
     assert (calls.latencies_s > 0).all()
 
 
 def test_a_call_without_an_answer_ends_with_its_own_deadline() -> None:
-    with silent_server() as silent, method_at(silent, METHOD) as echo:
-        calls = call_on_schedule(echo, [Request(b"x", timeout_s=0.1), Request(b"x", timeout_s=0.2)], Schedule(500, 2))
+    with silent_server() as silent:
+        calls = call_on_schedule(
+            Method(silent, METHOD), [Request(b"x", timeout_s=0.1), Request(b"x", timeout_s=0.2)], Schedule(500, 2)
+        )
     assert calls.refusals == {"DEADLINE_EXCEEDED": 2}
     assert not calls.succeeded.any()
     assert (calls.latencies_s >= (0.1, 0.2)).all()
 
 
 def test_refusals_with_a_hint_when_to_come_again_are_counted() -> None:
-    with refusing_server((("grpc-retry-pushback-ms", "20"),)) as hinting, method_at(hinting, METHOD) as echo:
-        hinted = call_on_schedule(echo, [Request(b"x")] * 3, Schedule(500, 3))
-    with refusing_server(()) as curt, method_at(curt, METHOD) as echo:
-        unhinted = call_on_schedule(echo, [Request(b"x")] * 3, Schedule(500, 3))
+    with refusing_server((("grpc-retry-pushback-ms", "20"),)) as hinting:
+        hinted = call_on_schedule(Method(hinting, METHOD), [Request(b"x")] * 3, Schedule(500, 3))
+    with refusing_server(()) as curt:
+        unhinted = call_on_schedule(Method(curt, METHOD), [Request(b"x")] * 3, Schedule(500, 3))
     assert hinted.refusals == unhinted.refusals == {"RESOURCE_EXHAUSTED": 3}
     assert (hinted.retry_hints, unhinted.retry_hints) == (3, 0)
 
 
 def test_calls_are_never_sent_before_they_are_due(address: str) -> None:
-    with method_at(address, METHOD) as echo:
-        calls = call_on_schedule(echo, [Request(b"x")] * 20, Schedule(500, 20))
+    echo = Method(address, METHOD)
+    calls = call_on_schedule(echo, [Request(b"x")] * 20, Schedule(500, 20))
     assert (calls.started_s <= calls.sent_s).all()
     assert (calls.sent_s < calls.ended_s).all()
+
+
+@pytest.mark.parametrize("size", [0, 70_000, 3_000_000])
+def test_messages_may_be_longer_than_a_frame_and_a_window(size: int) -> None:
+    with server_of(lambda request, _: request[::-1]) as mirror:
+        requests = [Request(bytes([number]) + bytes(size)) for number in range(9)]
+        calls = call_in_flight(Method(mirror, METHOD), requests, in_flight=4, seconds=60)
+    assert calls.responses == [request.body[::-1] for request in requests]
+
+
+def test_metadata_and_deadline_reach_the_server() -> None:
+    def tell(_: bytes, context: grpc.ServicerContext) -> bytes:
+        remaining_s = context.time_remaining()
+        [value] = [value for name, value in context.invocation_metadata() if name == "key"]
+        return f"{value!s} {remaining_s is not None and remaining_s < 30}".encode()
+
+    with server_of(tell) as telling:
+        requests = [Request(b"x", (("key", "value"),), 30.0), Request(b"x", (("key", "other"),))]
+        calls = call_on_schedule(Method(telling, METHOD), requests, Schedule(500, 2))
+    assert calls.responses == [b"value True", b"other False"]
+
+
+def test_calls_go_over_the_connections_in_turn() -> None:
+    with server_of(lambda _, context: context.peer().encode()) as naming:
+        calls = call_on_schedule(Method(naming, METHOD, connections=3), [Request(b"x")] * 9, Schedule(500, 9))
+    assert len(set(calls.responses)) == 3
+    assert [*calls.responses] == [*calls.responses[:3]] * 3
+
+
+def test_a_server_that_closes_old_connections_answers_every_call() -> None:
+    options = (("grpc.max_connection_age_ms", 100), ("grpc.max_connection_age_grace_ms", 10_000))
+    with server_of(lambda _, context: context.peer().encode(), options) as ageing:
+        calls = call_in_flight(Method(ageing, METHOD), [Request(b"x")] * 1_000_000, in_flight=4, seconds=1)
+    assert not calls.refusals
+    assert len(set(calls.responses)) > 1
+
+
+def test_with_the_server_calls_end() -> None:
+    with socket.create_server((HOST, 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def stop() -> None:
+            accepted, _ = listening.accept()
+            listening.close()
+            accepted.close()
+
+        address = f"{HOST}:{listening.getsockname()[1]}"
+        pool.submit(stop)
+        calls = call_on_schedule(Method(address, METHOD), [Request(b"x")] * 3, Schedule(500, 3))
+    assert calls.refusals == {"UNAVAILABLE": 3}
+
+
+def test_nobody_listening_is_an_error() -> None:
+    with pytest.raises(OSError, match="refused"):
+        call_on_schedule(Method(f"{HOST}:{free_port()}", METHOD), [Request(b"x")], Schedule(500, 1))
 
 
 @contextmanager
@@ -94,9 +150,17 @@ def refusing_server(trailers: tuple[tuple[str, str], ...]) -> Iterator[str]:
         context.set_trailing_metadata(trailers)
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "on purpose")
 
-    server = grpc.server(ThreadPoolExecutor(max_workers=2))
+    with server_of(refuse) as address:
+        yield address
+
+
+@contextmanager
+def server_of(
+    answer: Callable[[bytes, grpc.ServicerContext], bytes], options: Sequence[tuple[str, int]] = ()
+) -> Iterator[str]:
+    server = grpc.server(ThreadPoolExecutor(max_workers=2), options=options)
     service, _, name = METHOD.removeprefix("/").partition("/")
-    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {name: grpc.unary_unary_rpc_method_handler(refuse)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {name: grpc.unary_unary_rpc_method_handler(answer)}
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     port = server.add_insecure_port(f"{HOST}:0")
     server.start()
