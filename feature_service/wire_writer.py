@@ -103,6 +103,17 @@ def write_varint(value: np.uint64, cursor: int, buffer: NDArray[np.uint8]) -> in
 
 
 @compiled
+def write_bytes(data: NDArray[np.uint8], start: int, end: int, cursor: int, buffer: NDArray[np.uint8]) -> int:
+    """Those of `data` from `start` to `end`. The position after them."""
+    # Views that are walked from 0: LLVM makes one move of the loop. With other indices, which might be negative, and
+    # with an assignment of slices, it goes byte by byte: 1,168 bytes take 30 ns like this, and 860 and 380 like that.
+    into, of = buffer[cursor : cursor + end - start], data[start:end]
+    for place in range(of.shape[0]):
+        into[place] = of[place]
+    return cursor + end - start
+
+
+@compiled
 def _add_string_sizes(tag: int, offsets: NDArray[np.int64], codes: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
     for row in range(codes.shape[0]):
         code = codes[row]
@@ -135,9 +146,7 @@ def _write_strings(
             start, end = offsets[code], offsets[code + 1]
             cursor = write_varint(np.uint64(tag), cursors[row], buffer)
             cursor = write_varint(np.uint64(end - start), cursor, buffer)
-            for index in range(start, end):
-                buffer[cursor + index - start] = data[index]
-            cursors[row] = cursor + end - start
+            cursors[row] = write_bytes(data, start, end, cursor, buffer)
 
 
 @compiled

@@ -8,7 +8,7 @@ from fraud.v1.decision_pb2 import Decision
 from numpy.typing import NDArray
 
 from feature_service.compiled import compiled
-from feature_service.wire_writer import write_varint
+from feature_service.wire_writer import write_bytes, write_varint
 from scorer.decision_parts import NOT_KNOWN, Decisions, Parts
 from scorer.idempotency import ALERT, HASH_BYTES, PREFIX_BYTES, QUIET
 
@@ -81,18 +81,10 @@ class _Texts(NamedTuple):
 
 
 @compiled
-def _copy(data: NDArray[np.uint8], start: int, end: int, cursor: int, out: NDArray[np.uint8]) -> int:
-    """The position behind it."""
-    for place in range(start, end):
-        out[cursor + place - start] = data[place]
-    return cursor + end - start
-
-
-@compiled
 def _copy_text(
     data: NDArray[np.uint8], ends: NDArray[np.int64], index: int, cursor: int, out: NDArray[np.uint8]
 ) -> int:
-    return _copy(data, ends[index - 1] if index > 0 else 0, ends[index], cursor, out)
+    return write_bytes(data, ends[index - 1] if index > 0 else 0, ends[index], cursor, out)
 
 
 @compiled
@@ -137,13 +129,13 @@ def _write_all(
         places[0, index] = cursor
         out[cursor] = flags[index]
         first, last = index * HASH_BYTES, (index + 1) * HASH_BYTES
-        cursor = _copy(hashes, first, last, cursor + 1, out)
+        cursor = write_bytes(hashes, first, last, cursor + 1, out)
         cursor = _copy_text(heads, head_ends, head_of[index], cursor, out)
         cursor = write_varint(tags[_PROBABILITY], cursor, out)
-        cursor = _copy(probabilities, index * _DOUBLE_BYTES, (index + 1) * _DOUBLE_BYTES, cursor, out)
+        cursor = write_bytes(probabilities, index * _DOUBLE_BYTES, (index + 1) * _DOUBLE_BYTES, cursor, out)
         cursor = _write_field(tags[_ID], ids, id_ends, index, cursor, out)
         cursor = write_varint(np.uint64(HASH_BYTES), write_varint(tags[_HASH], cursor, out), out)
-        cursor = _copy(hashes, first, last, cursor, out)
+        cursor = write_bytes(hashes, first, last, cursor, out)
         cursor = write_varint(np.uint64(_TRACE_ID_DIGITS), write_varint(tags[_TRACE], cursor, out), out)
         for place in range(index * _TRACE_ID_BYTES, (index + 1) * _TRACE_ID_BYTES):
             out[cursor], out[cursor + 1] = _HEX[traces[place] >> 4], _HEX[traces[place] & 0xF]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from feature_service.compiled import compiled
 from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import ENTITY_LETTERS, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.wire_writer import write_bytes
 
 FUNCTION: Final = "fraud_fold_v2"
 _LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
@@ -124,8 +125,7 @@ def _encode(
 
 @compiled
 def _copy(out: NDArray[np.uint8], at: int, value: NDArray[np.uint8]) -> int:
-    out[at : at + value.shape[0]] = value
-    return at + value.shape[0]  # type: ignore[no-any-return]
+    return write_bytes(value, 0, value.shape[0], at, out)
 
 
 @compiled

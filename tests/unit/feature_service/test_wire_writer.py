@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from feature_service.events import partition_key
 from feature_service.message_columns import Column, Integers, Strings, Submessages
-from feature_service.wire_writer import write_messages
+from feature_service.wire_writer import write_bytes, write_messages
 
 VALUES: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.TYPE_STRING: st.one_of(st.text(max_size=5), st.text("ab", min_size=120, max_size=200)),
@@ -90,3 +90,13 @@ def test_texts_of_a_slice_are_those_of_its_rows() -> None:
 
 def test_a_constant_stands_in_every_row() -> None:
     assert Strings.constant("EUR", 3).texts() == ["EUR", "EUR", "EUR"]
+
+
+@given(st.data(), st.binary(max_size=300), st.integers(0, 40))
+def test_bytes_are_copied_to_their_place_and_nowhere_else(data: st.DataObject, source: bytes, cursor: int) -> None:
+    start = data.draw(st.integers(0, len(source)))
+    end = data.draw(st.integers(start, len(source)))
+    buffer = np.full(cursor + end - start + 40, 0xFF, dtype=np.uint8)
+    behind = write_bytes(np.frombuffer(source, dtype=np.uint8), start, end, cursor, buffer)
+    assert behind == cursor + end - start
+    assert buffer.tobytes() == b"\xff" * cursor + source[start:end] + b"\xff" * 40
