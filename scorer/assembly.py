@@ -29,6 +29,7 @@ from scorer.settings import ScorerSettings
 from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
+from scorer.turns import Turns
 from scorer.use_case import Publisher, ScoreOne
 from telemetry.metrics import Metrics
 
@@ -88,8 +89,10 @@ def assemble(
     )
     stack.push_async_callback(limiter.close)
     parts = (decisions, limiter, explaining, Observer(spans, metrics), shadowing)
-    waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), monotonic_ns=time.monotonic_ns)
-    score_one = ScoreOne(maker_of_one, RedisAttempts(store.servers), *parts, waits, monotonic_ns=time.monotonic_ns)
+    turns = Turns()
+    waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), turns, monotonic_ns=time.monotonic_ns)
+    bursts = RedisAttempts(store.servers)
+    score_one = ScoreOne(maker_of_one, bursts, *parts, waits, turns, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
     score_many = ScoreMany(maker_of_many, store, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
     stack.callback(score_many.close)

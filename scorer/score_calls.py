@@ -59,7 +59,7 @@ class ScoreCalls:
         """
         if allowed_ms is None:
             allowed_ms = self._default_budget_ms
-        if not self._scores.enter(self._shares.features * allowed_ms, arrived_ns):
+        if not self._scores.enter(arrived_ns, patience_ms=self._shares.features * allowed_ms, left_ms=allowed_ms):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
         parent = None
         try:
@@ -87,7 +87,7 @@ class ScoreCalls:
 
     async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
         """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
-        if not self._batches.enter(inf, arrived_ns):
+        if not self._batches.enter(arrived_ns, patience_ms=inf, left_ms=inf):
             raise self._shed(_BATCH_RETRY_MS)
         try:
             batch = self._requests.score_batch(request, caller=current_caller())

@@ -7,12 +7,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-import structlog
-
 from feature_service.errors import StoreUnavailableError
 from scorer.breaker import Breaker
 from scorer.budget import Budget
 from scorer.case import Case
+from scorer.turns import Turns
 
 Value = TypeVar("Value")
 LeftMs = Callable[[Budget, int], float]
@@ -20,14 +19,13 @@ LeftMs = Callable[[Budget, int], float]
 _NS_PER_MS: Final = 1_000_000
 _SLOW_NS: Final = 5 * _NS_PER_MS  # a caller in a greater hurry says nothing about the store
 
-log = structlog.get_logger(__name__)
-
 
 class StoreWaits:
     """For one event loop."""
 
-    def __init__(self, breaker: Breaker, *, monotonic_ns: Callable[[], int]) -> None:
+    def __init__(self, breaker: Breaker, turns: Turns, *, monotonic_ns: Callable[[], int]) -> None:
         self._breaker = breaker
+        self._turns = turns
         self._now_ns = monotonic_ns
 
     def start(
@@ -44,11 +42,13 @@ class StoreWaits:
         now_ns = self._now_ns()
         patient = [case for case in cases if left_ms(case.budget, now_ns) > 0]
         if not patient or not self._breaker.allows(now_ns):
-            go_on(lambda some: then(some, None), cases)
+            self._turns.go_on(lambda some: then(some, None), cases)
             return
         if len(patient) < len(cases):
-            go_on(lambda some: then(some, None), [case for case in cases if left_ms(case.budget, now_ns) <= 0])
-        wait = _Wait(self._breaker, self._now_ns, left_ms, patient, then, asked_ns=now_ns)
+            self._turns.go_on(
+                lambda some: then(some, None), [case for case in cases if left_ms(case.budget, now_ns) <= 0]
+            )
+        wait = _Wait(self._breaker, self._turns, self._now_ns, left_ms, patient, then, asked_ns=now_ns)
         asyncio.ensure_future(ask()).add_done_callback(wait.answered)
 
 
@@ -56,6 +56,7 @@ class _Wait(Generic[Value]):
     def __init__(
         self,
         breaker: Breaker,
+        turns: Turns,
         now_ns: Callable[[], int],
         left_ms: LeftMs,
         cases: Sequence[Case],
@@ -64,6 +65,7 @@ class _Wait(Generic[Value]):
         asked_ns: int,
     ) -> None:
         self._breaker = breaker
+        self._turns = turns
         self._now_ns = now_ns
         self._left_ms = left_ms
         self._cases = cases
@@ -80,10 +82,10 @@ class _Wait(Generic[Value]):
             return
         if failure is None:
             self._breaker.succeeded()
-            go_on(lambda some: self._then(some, asked.result()), cases)
+            self._turns.go_on(lambda some: self._then(some, asked.result()), cases)
         elif isinstance(failure, StoreUnavailableError):
             self._breaker.failed(self._now_ns())
-            go_on(lambda some: self._then(some, None), cases)
+            self._turns.go_on(lambda some: self._then(some, None), cases)
         else:
             for case in cases:
                 case.fail(failure)
@@ -102,14 +104,4 @@ class _Wait(Generic[Value]):
         if hurried:
             if now_ns - self._asked_ns > _SLOW_NS:
                 self._breaker.failed(now_ns)
-            go_on(lambda some: self._then(some, None), hurried)
-
-
-def go_on(work: Callable[[Sequence[Case]], None], cases: Sequence[Case]) -> None:
-    """Whatever goes wrong, these callers hear of it, unless they have their answers."""
-    try:
-        work(cases)
-    except Exception as error:  # the caller of a callback is the event loop, which would only log it
-        log.exception("calls were not decided to their end", calls=len(cases))
-        for case in cases:
-            case.fail(error)
+            self._turns.go_on(lambda some: self._then(some, None), hurried)

@@ -28,7 +28,8 @@ from scorer.payments import Answer, Payments
 from scorer.policy import Action
 from scorer.publication import Publication
 from scorer.shadow import ToShadow, to_shadow
-from scorer.store_waits import StoreWaits, go_on
+from scorer.store_waits import StoreWaits
+from scorer.turns import Turns
 
 _MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
 _GATHER_S: Final = 0.004  # longest wait for others while calls are under way
@@ -90,6 +91,7 @@ class ScoreOne:
         observer: Observer,
         shadows: Shadows,
         waits: StoreWaits,
+        turns: Turns,
         *,
         monotonic_ns: Callable[[], int],
     ) -> None:
@@ -101,6 +103,7 @@ class ScoreOne:
         self._observer = observer
         self._shadows = shadows
         self._waits = waits
+        self._turns = turns
         self._now_ns = monotonic_ns
         self._arriving: list[Case] = []
         self._departure: asyncio.Handle
@@ -141,7 +144,7 @@ class ScoreOne:
         cases, self._arriving = self._arriving[:_MOST_TOGETHER], self._arriving[_MOST_TOGETHER:]
         if self._arriving:
             self._departure = asyncio.get_running_loop().call_soon(self._depart)
-        go_on(self._read, cases)
+        self._turns.go_on(self._read, cases)
 
     def _read(self, cases: Sequence[Case]) -> None:
         group = self._maker.prepare(

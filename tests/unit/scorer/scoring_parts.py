@@ -39,6 +39,7 @@ from scorer.serving import CurrentServing, Scoring, serve
 from scorer.shadow import ToShadow
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
+from scorer.turns import Turns
 from scorer.use_case import ScoreOne
 from telemetry.keep import KeepPolicy
 from telemetry.metrics import Metrics
@@ -213,9 +214,10 @@ class Parts:
             self.shadows,
         )
         self.breaker = Breaker(limit=3, pause_ms=1_000)
-        waits = StoreWaits(self.breaker, monotonic_ns=time.monotonic_ns)
+        turns = Turns()
+        waits = StoreWaits(self.breaker, turns, monotonic_ns=time.monotonic_ns)
         self.maker = make_maker(ORIGIN_CALL)
-        self.one = ScoreOne(self.maker, self.bursts, *parts, waits, monotonic_ns=time.monotonic_ns)
+        self.one = ScoreOne(self.maker, self.bursts, *parts, waits, turns, monotonic_ns=time.monotonic_ns)
         self.many = ScoreMany(
             make_maker(ORIGIN_STREAM), self.histories, *parts, monotonic_ns=time.monotonic_ns, part_size=3
         )

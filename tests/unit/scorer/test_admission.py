@@ -17,21 +17,23 @@ def serve(admission: Admission, *, pace_ms: float, from_ns: int = 0) -> int:
     for number in range(1, LOOKS + 1):
         now_ns = from_ns + round(number * pace_ms * MS)
         admission.leave(now_ns)
-        assert admission.enter(inf, now_ns)
+        assert admission.enter(now_ns, patience_ms=inf, left_ms=inf)
     return now_ns
 
 
 def at_pace(pace_ms: float, *, inside: int = SEVERAL) -> tuple[Admission, int]:
     """One with so many inside, whose calls get through in that time each; and the time it is."""
     admission = Admission(10_000)
-    assert all(admission.enter(inf, 0) for _ in range(inside))
+    assert entered(admission, 0, most=inside) == inside
     return admission, serve(admission, pace_ms=pace_ms)
 
 
-def entered(admission: Admission, allowed_ms: float, now_ns: int) -> int:
+def entered(
+    admission: Admission, now_ns: int, *, patience_ms: float = inf, left_ms: float = inf, most: int = 20_000
+) -> int:
     """How many more."""
     count = 0
-    while admission.enter(allowed_ms, now_ns):
+    while count < most and admission.enter(now_ns, patience_ms=patience_ms, left_ms=left_ms):
         count += 1
     return count
 
@@ -44,20 +46,20 @@ def leave(admission: Admission, count: int, now_ns: int) -> None:
 def test_beyond_the_limit_there_is_no_room_until_somebody_leaves() -> None:
     admission = Admission(2)
 
-    assert entered(admission, inf, 0) == 2
+    assert entered(admission, 0) == 2
     admission.leave(1)
-    assert admission.enter(inf, 1)
+    assert entered(admission, 1) == 1
 
 
 def test_before_the_pace_is_known_only_the_limit_counts() -> None:
-    assert entered(Admission(50), 0.1, 0) == 50
+    assert entered(Admission(50), 0, patience_ms=0.1, left_ms=0.1) == 50
 
 
 @given(st.floats(0.05, 5), st.floats(1, 100))
-def test_a_standing_queue_takes_up_a_part_of_the_time_allowed(pace_ms: float, allowed_ms: float) -> None:
+def test_a_standing_queue_takes_up_a_part_of_the_patience(pace_ms: float, patience_ms: float) -> None:
     admission, now_ns = at_pace(pace_ms)
-    inside = SEVERAL + entered(admission, allowed_ms, now_ns)
-    part_ms = OF_A_STANDING_QUEUE * allowed_ms
+    inside = SEVERAL + entered(admission, now_ns, patience_ms=patience_ms)
+    part_ms = OF_A_STANDING_QUEUE * patience_ms
 
     assert inside == SEVERAL or (inside - 1) * pace_ms * 0.99 <= part_ms
     assert part_ms <= inside * pace_ms * 1.01
@@ -65,43 +67,52 @@ def test_a_standing_queue_takes_up_a_part_of_the_time_allowed(pace_ms: float, al
 
 def test_a_burst_is_let_in_whole_however_slow_the_pace() -> None:
     admission, now_ns = at_pace(1_000.0)
-    leave(admission, SEVERAL - A_QUEUE + 1, now_ns)
+    leave(admission, SEVERAL, now_ns)
+    now_ns += 60_000 * MS
 
-    assert entered(admission, 1, now_ns) == 10_000 - A_QUEUE + 1
+    assert entered(admission, now_ns, patience_ms=1, left_ms=1) == 10_000
 
 
-def test_what_is_left_of_a_queue_is_still_the_same_queue() -> None:
+def test_a_queue_that_stood_a_moment_ago_is_believed_still() -> None:
     admission, now_ns = at_pace(1.0)
-    leave(admission, SEVERAL - A_QUEUE, now_ns)
+    assert not admission.enter(now_ns, patience_ms=1, left_ms=50)
+    leave(admission, SEVERAL, now_ns)
 
-    assert entered(admission, 1, now_ns) == SEVERAL - A_QUEUE
+    assert entered(admission, now_ns + MS, patience_ms=1, left_ms=50) == SEVERAL
 
 
-def test_who_allows_less_time_is_refused_first() -> None:
+def test_who_has_less_patience_is_refused_first() -> None:
     admission, now_ns = at_pace(1.0)
-    entered(admission, 50, now_ns)
+    entered(admission, now_ns, patience_ms=50)
 
-    assert not admission.enter(45, now_ns)
-    assert admission.enter(55, now_ns)
+    assert not admission.enter(now_ns, patience_ms=45, left_ms=inf)
+    assert admission.enter(now_ns, patience_ms=55, left_ms=inf)
 
 
-def test_some_are_let_in_however_slow_the_pace() -> None:
+def test_several_are_let_in_who_can_be_answered_in_time_however_slow_the_pace() -> None:
     admission, now_ns = at_pace(1_000.0)
     leave(admission, SEVERAL // 2, now_ns)
 
-    assert entered(admission, 1, now_ns) == SEVERAL // 2
+    assert entered(admission, now_ns, patience_ms=1) == SEVERAL // 2
+
+
+def test_who_cannot_be_answered_in_time_is_refused_where_a_queue_stands() -> None:
+    admission, now_ns = at_pace(1.0)
+    leave(admission, SEVERAL - A_QUEUE, now_ns)
+
+    assert entered(admission, now_ns, left_ms=8.0) == 8 - A_QUEUE + 1
 
 
 def test_calls_that_have_hardly_company_say_nothing_of_the_pace() -> None:
     admission, now_ns = at_pace(1_000.0, inside=SEVERAL - 1)
 
-    assert entered(admission, 1, now_ns) > 1_000
+    assert entered(admission, now_ns, patience_ms=1, left_ms=1) > 1_000
 
 
 def test_a_pace_that_quickens_lets_more_in() -> None:
     admission, now_ns = at_pace(1.0)
-    before = SEVERAL + entered(admission, 50, now_ns)
+    before = SEVERAL + entered(admission, now_ns, patience_ms=50)
     leave(admission, before - SEVERAL, now_ns)
     now_ns = serve(admission, pace_ms=0.1, from_ns=now_ns)
 
-    assert SEVERAL + entered(admission, 50, now_ns) > 5 * before
+    assert SEVERAL + entered(admission, now_ns, patience_ms=50) > 5 * before

@@ -11,6 +11,7 @@ from scorer.breaker import Breaker
 from scorer.budget import Budget, start_budget
 from scorer.case import Case
 from scorer.store_waits import StoreWaits
+from scorer.turns import Turns
 from tests.unit.scorer.scoring_parts import PLENTY_MS, SHARES, budget, payments_of
 
 HURRY_MS = 40.0
@@ -52,7 +53,7 @@ def breaker() -> Breaker:
 
 @pytest.fixture
 def waits(breaker: Breaker) -> StoreWaits:
-    return StoreWaits(breaker, monotonic_ns=time.monotonic_ns)
+    return StoreWaits(breaker, Turns(), monotonic_ns=time.monotonic_ns)
 
 
 async def test_who_is_in_a_hurry_goes_on_without_and_the_others_get_the_answer(waits: StoreWaits) -> None:
@@ -94,12 +95,13 @@ async def test_a_store_that_is_away_is_not_waited_for_until_a_trial_succeeds(
         away, told = Store(), Told()
         waits.start(away, Budget.features_ms, [case(name)], told)
         away.answer.set_exception(StoreUnavailableError("away"))
-        await asyncio.sleep(0)
+        await told.changed.wait()
         assert told.outcomes == [([name], None)]
 
     assert breaker.is_open
     store, told = Store(), Told()
     waits.start(store, Budget.features_ms, [case("c")], told)
+    await told.changed.wait()
     assert told.outcomes == [(["c"], None)]
     assert store.asked == 0
 
@@ -107,7 +109,7 @@ async def test_a_store_that_is_away_is_not_waited_for_until_a_trial_succeeds(
 async def test_callers_in_a_great_hurry_do_not_make_the_store_one_that_is_away(breaker: Breaker) -> None:
     started_ns = time.monotonic_ns()
     times_ns = iter([started_ns, started_ns + 3_000_000] * 3)
-    waits = StoreWaits(breaker, monotonic_ns=times_ns.__next__)
+    waits = StoreWaits(breaker, Turns(), monotonic_ns=times_ns.__next__)
     for name in ("a", "b", "c"):
         told, one = Told(), case(name)
         one.budget = start_budget(now_ns=started_ns, allowed_ms=2, shares=SHARES)
