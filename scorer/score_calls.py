@@ -57,9 +57,11 @@ class ScoreCalls:
 
         Raises: CallRefusedError.
         """
+        # An answer is of use to a caller who named no deadline whenever it comes.
+        left_ms = inf if allowed_ms is None else allowed_ms
         if allowed_ms is None:
             allowed_ms = self._default_budget_ms
-        if not self._scores.enter(arrived_ns, patience_ms=self._shares.features * allowed_ms, left_ms=allowed_ms):
+        if not self._scores.enter(arrived_ns, patience_ms=self._shares.features * allowed_ms, left_ms=left_ms):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
         parent = None
         try:
