@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 import redis
+from rich.console import Console
 
 from feature_service.contract_settings import ContractSettings
 from fraudctl.cluster.kafka import KafkaServer
@@ -182,3 +184,14 @@ class Context:
 def at_once() -> str:
     """The probe of a process that is not waited for."""
     return "started"
+
+
+@contextmanager
+def temporary_context(name: str, console: Console, *, quick: bool) -> Iterator[Context]:
+    """Below a folder that is deleted at the end, `name` in its own; the console shows what is being done."""
+    with (
+        tempfile.TemporaryDirectory(prefix=f"fraud-{name}-") as scratch,
+        console.status("") as status,
+        Context(Path(scratch), quick=quick, say=status.update) as context,
+    ):
+        yield context

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -19,7 +18,7 @@ from feature_service.stores.layout import RECORD_BYTES
 from feature_service.stores.redis_masters import redis_masters
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer
-from loadtests.context import Context
+from loadtests.context import Context, temporary_context
 from loadtests.redis_backup import back_up, restore
 
 _CUSTOMERS: Final = 200_000
@@ -34,10 +33,8 @@ _TIMEOUT_MS: Final = 60_000
 
 def main() -> None:
     console = Console()
-    with tempfile.TemporaryDirectory(prefix="fraud-backup-") as scratch:
-        folder = Path(scratch)
-        with console.status("") as status, Context(folder, quick=False, say=status.update) as context:
-            asyncio.run(_measure(context, folder, console))
+    with temporary_context("backup", console, quick=False) as context:
+        asyncio.run(_measure(context, context.scratch, console))
 
 
 async def _measure(context: Context, folder: Path, console: Console) -> None:

@@ -4,18 +4,16 @@ Both call an echo server with 16 calls in flight, in turns; processor time is of
 """
 
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
 from rich.console import Console
 
 from loadtests.calls import Method, Request, call_in_flight
-from loadtests.context import Context
+from loadtests.context import temporary_context
 from loadtests.echo import echo_server
 
 _ECHO: Final = "/loadtests.Echo/Echo"
@@ -29,12 +27,10 @@ _ROUNDS: Final = 7  # the first of which nobody counts
 def main() -> None:
     console = Console()
     with (
-        tempfile.TemporaryDirectory(prefix="fraud-client-") as scratch,
-        console.status("") as status,
-        Context(Path(scratch), quick=True, say=status.update) as context,
+        # Not on a terminal: what shows there that something is being done would be measured too.
+        temporary_context("client", Console(force_terminal=False), quick=True) as context,
         echo_server(context, "echo", method=_ECHO, response_bytes=_RESPONSE_BYTES) as echo,
     ):
-        status.stop()
         ways: dict[str, Callable[[], object]] = {
             "grpcio": lambda: _call_with_grpcio(echo.address),
             "the load tests' own": lambda: call_in_flight(

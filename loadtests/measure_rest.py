@@ -5,9 +5,7 @@ One scorer, the three ways in turns; its processor time for a call is compared w
 
 import asyncio
 import statistics
-import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -19,7 +17,7 @@ from rich.console import Console
 
 from feature_service.rest.forms import JSON, PROTOBUF, Form
 from fraudctl.cluster.ports import HOST, free_port
-from loadtests.context import Context
+from loadtests.context import temporary_context
 from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.scoring import payments_now, running_scorer, scoring_input
 from scorer.servicer import SERVICE
@@ -34,11 +32,7 @@ Way = Callable[[ScoreRequest], Awaitable[None]]
 
 def main() -> None:
     console = Console()
-    with (
-        tempfile.TemporaryDirectory(prefix="fraud-rest-") as scratch,
-        console.status("") as status,
-        Context(Path(scratch), quick=True, say=status.update) as context,
-    ):
+    with temporary_context("rest", console, quick=True) as context:
         given = scoring_input(context)
         rest = f"{HOST}:{free_port()}"
         environment = {"FRAUD_SCORER_REST_BIND": rest}

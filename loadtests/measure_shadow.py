@@ -7,7 +7,6 @@ compared with that of its neighbour. Then champions change back and forth under 
 import argparse
 import json
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -19,7 +18,7 @@ from fraud.v1.scoring_pb2 import ScoreRequest, ScoreResponse
 from rich.console import Console
 
 from loadtests.calls import Calls, Method, Request, call_on_schedule
-from loadtests.context import Context
+from loadtests.context import temporary_context
 from loadtests.figures import BenchError
 from loadtests.latency import Latencies, Schedule
 from loadtests.paired import paired_ratio
@@ -69,13 +68,9 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=500.0, help="calls a second")
     arguments = parser.parse_args()
     console = Console()
-    with (
-        tempfile.TemporaryDirectory(prefix="fraud-shadow-") as scratch,
-        console.status("") as status,
-        Context(Path(scratch), quick=True, say=status.update) as context,
-    ):
+    with temporary_context("shadow", console, quick=True) as context:
         given = scoring_input(context)
-        registry = FolderRegistry(Path(scratch) / "models")
+        registry = FolderRegistry(context.scratch / "models")
         champion, challenger = (registry.add(path).model_version for path in (given.bundle, train_challenger(context)))
         registry.change(lambda _: Lineup(champion=champion), words="begin", changed_by="", reason="", now_ms=1)
         settings = {"FRAUD_MODELS_DIR": str(registry.path)}

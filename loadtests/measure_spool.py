@@ -18,7 +18,7 @@ from opentelemetry.sdk.resources import Resource
 from rich.console import Console
 
 from fraudctl.cluster.ports import HOST, free_port
-from loadtests.context import Context
+from loadtests.context import Context, temporary_context
 from scorer.policy import Action
 from scorer.publication import AlertToSend, Publication, Record, Topics
 from scorer.publisher import KafkaPublisher
@@ -57,11 +57,7 @@ class _Timed(Spooling):
 def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers that are away are what this is about
     console = Console()
-    with (
-        tempfile.TemporaryDirectory(prefix="fraud-spool-") as scratch,
-        console.status("") as status,
-        Context(Path(scratch), quick=False, say=status.update) as context,
-    ):
+    with temporary_context("spool", console, quick=False) as context:
         names = context.make_topics("spool")
         topics = Topics(names.decisions, names.alerts, names.audit, names.shadow_scores)
         asyncio.run(_with_kafka(context, topics, console))
