@@ -16,12 +16,12 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from feature_service.call_taking import Methods
+from feature_service.call_taking import Methods, TakingServer
 from feature_service.callers import Guard, KnownCallers, Permission
 from feature_service.errors import FeatureError
 from feature_service.health import SERVICE as HEALTH_SERVICE
 from feature_service.health import Health
-from feature_service.listener import LOOK_S, Listener
+from feature_service.listener import listen
 from feature_service.loopback import is_loopback
 from feature_service.rest import RestListener, RestService
 from feature_service.server_settings import ServerSettings
@@ -91,23 +91,17 @@ class GrpcServer:
             ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
         ]
 
-        def make(with_service: bool) -> grpc.aio.Server:
-            server = grpc.aio.server(options=options)
-            if with_service:
-                server.add_registered_method_handlers(service, dict(methods))
-                server.add_generic_rpc_handlers(
-                    (grpc.method_handlers_generic_handler(reflection.SERVICE_NAME, dict(about)),)
-                )
-            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-            return server
-
-        main = Listener(bind, partial(make, True), tls, service, methods)
-        probed = main
+        main = TakingServer(options)
+        main.add_registered_method_handlers(service, methods)
+        main.add_registered_method_handlers(reflection.SERVICE_NAME, about)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, main)
+        self.port = self.health_port = listen(main, bind, tls)
+        self._listeners: list[TakingServer | RestListener] = [main]
         if settings.health_bind is not None:
-            probed = Listener(settings.health_bind, partial(make, False), None, service, {})
-        self._listeners: list[Listener | RestListener] = [main] if probed is main else [main, probed]
-        self.port = main.port
-        self.health_port = probed.port  # in plain text; the same as `port` where that is all there is
+            probed = TakingServer(options)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, probed)
+            self.health_port = listen(probed, settings.health_bind, None)  # in plain text
+            self._listeners.append(probed)
         self.rest_port: int | None = None
         if rest is not None:
             beside = RestListener(
@@ -145,10 +139,7 @@ class GrpcServer:
             for listener in self._listeners:
                 await listener.start()
             # Not `wait_for_termination`: once that is cancelled, `stop` waits for no call any more.
-            while True:
-                await asyncio.sleep(LOOK_S)
-                for listener in self._listeners:
-                    await listener.mend()
+            await asyncio.Event().wait()
         finally:
             self._health.end()
             await asyncio.gather(*(listener.stop(drain_s) for listener in self._listeners))

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from feature_service.callers import Guard
-from feature_service.listener import LOOK_S, ListenError
+from feature_service.listener import ListenError
 from feature_service.rest.endpoint import RestService
 from feature_service.rest.handling import Handler, make_handler, tell_refusals
 from feature_service.rest.openapi import DOCUMENT_PATH, HEALTH_PATH, openapi
@@ -28,6 +28,7 @@ _IDLE_S: Final = 60.0  # after which a connection without a request is closed
 _FAREWELL_S: Final = 1.0
 _LAST_WRITES_S: Final = 1.0
 _LAST_PORT: Final = 65_535
+_LOOK_S: Final = 0.05
 
 
 class RestListener:
@@ -50,6 +51,7 @@ class RestListener:
         self._comments = json.loads(_COMMENTS.read_text())
         self._max_connection_age_s = max_connection_age_s
         self._serving = False
+        self._looking: asyncio.Task[None] | None = None
         self._inside = 0
         self._connected_s: dict[object, float] = {}  # since when each connection is there
         app = web.Application(
@@ -70,24 +72,29 @@ class RestListener:
         await self._runner.setup()
         await web.SockSite(self._runner, self._socket, ssl_context=self._context).start()
         self._serving = True
-
-    async def mend(self) -> None:
-        """To be called every `LOOK_S`: notes which connections are new, and forgets those that have ended."""
-        now_s = time.monotonic()
-        self._connected_s = {each: self._connected_s.get(each, now_s) for each in self._connections()}
+        self._looking = asyncio.create_task(self._look())
 
     async def stop(self, drain_s: float) -> None:
         """Returns when calls in flight have ended, at the latest when their time is up."""
         self._serving = False
+        if self._looking is not None:
+            self._looking.cancel()
         for site in self._runner.sites:
             await site.stop()
         now_s = time.monotonic()
         farewell_s, end_s = now_s + min(drain_s, _FAREWELL_S), now_s + drain_s
         while (now_s < end_s and self._inside) or (now_s < farewell_s and self._connections()):
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(_LOOK_S)
             now_s = time.monotonic()
         await self._runner.cleanup()
         self._socket.close()
+
+    async def _look(self) -> None:
+        """Notes which connections are new, and forgets those that have ended."""
+        while True:
+            now_s = time.monotonic()
+            self._connected_s = {each: self._connected_s.get(each, now_s) for each in self._connections()}
+            await asyncio.sleep(_LOOK_S)
 
     def _connections(self) -> Sequence[object]:
         return () if self._runner.server is None else self._runner.server.connections

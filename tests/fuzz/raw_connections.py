@@ -12,7 +12,6 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS, _HEADERS, _DATA, _CONTINUATION, _PING, _WINDOW_UPDATE, _RST_STREAM = 4, 1, 0, 9, 6, 8, 3
 _END_STREAM, _END_HEADERS = 0x1, 0x4
 _READ_S: Final = 0.05  # how long an answer is looked at, if there is any
-_GONE_S: Final = 20.0
 _TIMEOUTS: Final = (b"1n", b"0S", b"99999999H", b"999999999999H", b"-1S", b"S", b"1x", b"", b"\xff\xff")
 
 Script = Callable[[Random, bytes], bytes]
@@ -160,9 +159,9 @@ async def connect_badly(address: str, path: str, *, seed: int, count: int, at_on
 
 
 async def send(address: str, words: bytes, *, abruptly: bool = False) -> None:
-    """Raises: TimeoutError where nobody listens any more."""
+    """Raises: OSError where nobody listens."""
     host, _, port = address.rpartition(":")
-    reader, writer = await _connected(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port))
     with suppress(OSError, TimeoutError):  # however the server takes it
         writer.write(words)
         await writer.drain()
@@ -176,12 +175,3 @@ async def send(address: str, words: bytes, *, abruptly: bool = False) -> None:
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-
-
-async def _connected(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    async with asyncio.timeout(_GONE_S):
-        while True:
-            try:
-                return await asyncio.open_connection(host, port)
-            except ConnectionError:  # a server that broke has a successor soon
-                await asyncio.sleep(0.02)

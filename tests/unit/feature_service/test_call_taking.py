@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from feature_service.call_taking import CallTaking
+from feature_service.call_taking import TakingServer
 
 SERVICE = "test.Echo"
 METHOD = f"/{SERVICE}/Say"
@@ -18,18 +18,15 @@ CALLS = 8
 
 @asynccontextmanager
 async def serving(answer: Any) -> AsyncIterator[str]:
-    server = grpc.aio.server()
-    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(answer)
-    server.add_registered_method_handlers(SERVICE, {"Say": method})
+    server = TakingServer()
+    server.add_registered_method_handlers(SERVICE, {"Say": grpc.unary_unary_rpc_method_handler(answer)})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    taking = CallTaking(server, SERVICE, {"Say": method})
     yield f"127.0.0.1:{port}"
     await server.stop(None)
     others = asyncio.all_tasks() - {asyncio.current_task()}
     if others:
         await asyncio.wait(others)  # they end with the server
-    del taking
 
 
 async def test_calls_that_are_there_together_begin_in_fewer_turns_than_there_are_calls() -> None:
