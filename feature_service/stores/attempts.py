@@ -12,6 +12,7 @@ from feature_service.attempts import Attempts, attempts_of
 from feature_service.decisions import mark_declined
 from feature_service.key_set import KeySet
 from feature_service.records import DECODED, ENTITIES
+from feature_service.stores.function_call import FunctionCall
 from feature_service.stores.layout import RECORD_BYTES, attempts_key
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_store import RedisServers
@@ -22,12 +23,10 @@ LIFETIME_S: Final = 120
 # Of one entity, the newest so many stay however fast they come, and twice as many at most.
 PART_RECORDS: Final = 256
 
-_ADD: Final = b"fraud_attempt_v1"
-_NOTE: Final = b"fraud_note_attempt_v1"
+_ADD: Final = b"fraud_attempt_v2"
+_NOTE: Final = b"fraud_note_attempt_v2"
 _HEADER_BYTES: Final = 16  # of a value
-_CALL: Final = b"*8\r\n$5\r\nFCALL\r\n$%d\r\n%b\r\n$1\r\n1\r\n$%d\r\n%b\r\n%b$%d\r\n%b\r\n"
-_NUMBERS: Final = (b"%d" % (LIFETIME_S * 1_000), b"%d" % (PART_RECORDS * RECORD_BYTES), b"%d" % RECORD_BYTES)
-_LIMITS: Final = b"".join(b"$%d\r\n%b\r\n" % (len(number), number) for number in _NUMBERS)
+_LIMITS: Final = (b"%d" % (LIFETIME_S * 1_000), b"%d" % (PART_RECORDS * RECORD_BYTES), b"%d" % RECORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,11 @@ class RedisAttempts:
         order of `rows`. A caller that gives up cancels nothing: the attempts count. Raises: StoreUnavailableError.
         """
         runs = attempts_of(rows, keys)
-        values, before = await self._servers.read_and_call(
-            [*keys.keys, *others], *self._commands(_ADD, keys.keys, runs)
-        )
+        values, before = await self._servers.read_and_call([*keys.keys, *others], _call(_ADD, keys.keys, runs))
         count = len(keys.keys)
-        is_refused = any(isinstance(answer, ResponseError) for answer in before)
-        attempts = None if is_refused else Attempts([attempt_records(value) for value in before], runs)
+        attempts = None
+        if not isinstance(before, ResponseError):
+            attempts = Attempts([attempt_records(value) for value in before], runs)
         return BurstRead(values[:count], attempts, values[count:])
 
     async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
@@ -74,20 +72,13 @@ class RedisAttempts:
         """
         told = rows.copy()
         mark_declined(told, np.ones(told.shape[0], dtype=np.bool_))
-        attempt_keys, commands = self._commands(_NOTE, keys.keys, attempts_of(told, keys))
-        if commands:
-            accepted(await self._servers.call(attempt_keys, commands))
+        call = _call(_NOTE, keys.keys, attempts_of(told, keys))
+        if call.keys:
+            _, noted = await self._servers.read_and_call((), call)
+            accepted([noted])
 
-    @staticmethod
-    def _commands(
-        function: bytes, history_keys: Sequence[bytes], runs: Sequence[bytes]
-    ) -> tuple[list[bytes], list[bytes | memoryview]]:
-        """Their keys, and calls of the Function for those that have records."""
-        keys: list[bytes] = []
-        commands: list[bytes | memoryview] = []
-        for history_key, run in zip(history_keys, runs, strict=True):
-            if run:
-                key = attempts_key(history_key)
-                keys.append(key)
-                commands.append(_CALL % (len(function), function, len(key), key, _LIMITS, len(run), run))
-        return keys, commands
+
+def _call(function: bytes, history_keys: Sequence[bytes], runs: Sequence[bytes]) -> FunctionCall:
+    """For those that have records."""
+    with_records = [(attempts_key(key), run) for key, run in zip(history_keys, runs, strict=True) if run]
+    return FunctionCall(function, [key for key, _ in with_records], _LIMITS, [run for _, run in with_records])

@@ -9,13 +9,14 @@ of the slot's masters redirects.
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
 from feature_service.errors import StoreUnavailableError
 from feature_service.stores.cluster_node import ClusterNode, first_map
 from feature_service.stores.cluster_url import Address, ClusterUrl
+from feature_service.stores.function_call import NO_CALL, FunctionCall
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 from feature_service.stores.slot_map import NOBODY, redirected_to
@@ -67,21 +68,27 @@ class RedisCluster:
         return answers
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        values, _ = await self.read_and_call(keys, [], [])
+        values, _ = await self.read_and_call(keys, NO_CALL)
         return values
 
     async def read_and_call(
-        self, keys: Sequence[bytes], call_keys: Sequence[bytes], commands: Sequence[bytes | memoryview]
-    ) -> tuple[list[bytes | None], list[Any]]:
+        self, keys: Sequence[bytes], call: FunctionCall
+    ) -> tuple[list[bytes | None], list[Any] | ResponseError]:
         # One by one: keys of different slots cannot be read together, nor those of a slot that is being moved.
-        all_keys, all_commands = [*keys, *call_keys], [*(encode_command(b"GET", key) for key in keys), *commands]
+        all_keys = [*keys, *call.keys]
+        all_commands = [*(encode_command(b"GET", key) for key in keys), *call.one_by_one()]
         try:
             answers = await self.call(all_keys, all_commands)
             values = accepted(answers[: len(keys)])
         except StoreUnavailableError:  # perhaps of a master that has been replaced; this may be asked again
             answers = await self.call(all_keys, all_commands)
             values = accepted(answers[: len(keys)])
-        return cast("list[bytes | None]", values), answers[len(keys) :]
+        found: list[Any] = []
+        for answer in answers[len(keys) :]:
+            if isinstance(answer, ResponseError):
+                return values, answer
+            found += answer
+        return values, found
 
     async def _send(
         self,

@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from redis.exceptions import ResponseError
+
 from feature_service.errors import StoreError
+from feature_service.stores.function_call import FunctionCall
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 
@@ -55,10 +58,10 @@ class RedisMaster:
         return cast("list[bytes | None]", values)
 
     async def read_and_call(
-        self, keys: Sequence[bytes], _: Sequence[bytes], commands: Sequence[bytes | memoryview]
-    ) -> tuple[list[bytes | None], list[Any]]:
-        if not keys:
-            return [], await self._pipe.call(commands) if commands else []
-        answers = await self._pipe.call([encode_command(b"MGET", *keys), *commands])
-        [values] = accepted(answers[:1])
-        return values, answers[1:]
+        self, keys: Sequence[bytes], call: FunctionCall
+    ) -> tuple[list[bytes | None], list[Any] | ResponseError]:
+        reads = [encode_command(b"MGET", *keys)] if keys else []
+        calls = [call.together()] if call.keys else []
+        answers = await self._pipe.call([*reads, *calls]) if reads or calls else []
+        values = accepted(answers[: len(reads)])
+        return values[0] if reads else [], answers[-1] if calls else []

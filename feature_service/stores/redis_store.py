@@ -18,6 +18,7 @@ from feature_service.errors import (
 from feature_service.records import ENTITIES
 from feature_service.stores.cluster_url import ClusterUrl, check_password, unreadable_url
 from feature_service.stores.fold_batch import FoldBatch
+from feature_service.stores.function_call import FunctionCall
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_answers import accepted, is_passing
 from feature_service.stores.redis_cluster import RedisCluster
@@ -55,9 +56,12 @@ class RedisServers(Protocol):
         ...
 
     async def read_and_call(
-        self, keys: Sequence[bytes], call_keys: Sequence[bytes], commands: Sequence[bytes | memoryview]
-    ) -> tuple[list[bytes | None], list[Any]]:
-        """As `read` and `call`, in one round trip. `commands`: such as do no harm if they are carried out twice."""
+        self, keys: Sequence[bytes], call: FunctionCall
+    ) -> tuple[list[bytes | None], list[Any] | ResponseError]:
+        """As `read`, and what the Function answers, in one round trip; either may be of no keys.
+
+        A refusal tells of one key at least: of others something may have been done.
+        """
         ...
 
 
