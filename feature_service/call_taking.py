@@ -12,17 +12,13 @@ writes to their memory all the same: a server that anybody has asked for such a 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 import grpc
-import structlog
 from grpc._cython import cygrpc  # nothing public takes calls
 from grpc.aio._server import Server as GrpcAioServer  # what `grpc.aio.server` makes
 
 _OUTSTANDING: Final = 16  # requests for each method: about as many calls as one turn of the event loop can begin with
-
-log = structlog.get_logger(__name__)
 
 # Of one service, by their names in it.
 Methods = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
@@ -57,11 +53,11 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
     def take(self, handlers: Methods) -> None:
         """Calls of these methods, by their full names, until it shuts down. It must have been started."""
         methods = cygrpc._MethodResolver([], handlers)  # noqa: SLF001
-        for name, handler in handlers.items():
+        for name in handlers:
             for _ in range(_OUTSTANDING):
-                self._keep(self._take(name, handler, methods))
+                self._keep(self._take(name, methods))
 
-    async def _take(self, name: str, handler: Any, methods: Any) -> None:
+    async def _take(self, name: str, methods: Any) -> None:
         method = name.encode()
         while True:
             try:
@@ -72,31 +68,17 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
                 return
             except cygrpc.InternalError:  # it cannot be asked any more
                 return
-            self._keep(self._answer(handler, call) if handler.unary_unary else self._serving(name, methods, call))
-
-    async def _answer(self, handler: Any, call: Any) -> None:
-        """As grpc.aio would, but for a second task and a fourth answer of the core, which tell the first task when a
-        caller gives up: nothing here ends with its caller.
-        """
-        try:
-            await cygrpc._handle_unary_unary_rpc(handler, call, self._loop)  # noqa: SLF001
-        except (grpc.aio.AbortError, cygrpc.ExecuteBatchError, cygrpc._ServerStoppedError):  # noqa: SLF001
-            return  # it was answered, or nobody waits for it any more
-        except Exception:
-            log.exception("a call failed")
-            context = cygrpc._ServicerContext(call, None, None, self._loop)  # noqa: SLF001
-            with suppress(grpc.aio.AbortError, grpc.aio.UsageError, cygrpc.ExecuteBatchError):
-                await context.abort(grpc.StatusCode.UNKNOWN, "the server failed: its log says why")
+            self._serve(name, methods, call)
 
     async def _request_call(self) -> Any:
         """What grpc.aio's own task asks for: it never gets one."""
         none = cygrpc._MethodResolver([], {})  # noqa: SLF001
         while True:
-            self._keep(self._serving("", none, await super()._request_call()))
+            self._serve("", none, await super()._request_call())
 
-    def _serving(self, name: str, methods: Any, call: Any) -> Any:
+    def _serve(self, name: str, methods: Any, call: Any) -> None:
         serving = cygrpc._handle_rpc(name, methods, (), call, self._loop, False)  # noqa: SLF001
-        return cygrpc._schedule_rpc_coro(serving, call, self._loop, name)  # noqa: SLF001
+        self._keep(cygrpc._schedule_rpc_coro(serving, call, self._loop, name))  # noqa: SLF001
 
     def _keep(self, work: Any) -> None:
         task = self._loop.create_task(work)

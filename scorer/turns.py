@@ -38,11 +38,10 @@ class Turns:
             self._is_taken = False
 
     def _do(self, work: Work, cases: Sequence[Case]) -> None:
+        asyncio.get_running_loop().call_soon(self._next)
         try:
             work(cases)
         except Exception as error:  # the caller of a callback is the event loop, which would only log it
             log.exception("calls were not decided to their end", calls=len(cases))
             for case in cases:
                 case.fail(error)
-        # After what the work has just begun: what it sends should be on its way before anything else is done.
-        asyncio.get_running_loop().call_soon(self._next)

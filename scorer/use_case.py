@@ -155,19 +155,11 @@ class ScoreOne:
         for place, case in enumerate(cases):
             case.place = place
         self._waits.start(
-            lambda: self._seen(group),
+            lambda: self._bursts.read(group.payments.rows, group.keys, group.decision_keys),
             Budget.features_ms,
             cases,
             lambda some, found: self._decide(group, some, found),
         )
-
-    async def _seen(self, group: Group) -> BurstRead:
-        """Those who came meanwhile leave before this group is decided, so that Redis is at work at the same time."""
-        try:
-            return await self._bursts.read(group.payments.rows, group.keys, group.decision_keys)
-        finally:
-            if self._arriving:
-                self._depart()
 
     def _decide(self, all_of: Group, cases: Sequence[Case], found: BurstRead | None) -> None:
         histories, attempts = None, None
