@@ -32,28 +32,23 @@ class TakingServer(GrpcAioServer):
         # Not the base's, which makes a core of its own.
         self._loop = asyncio.get_running_loop()
         self._server = _Core(self._loop, None, (), None, tuple(options), None)
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-
-    def add_registered_method_handlers(self, service_name: str, method_handlers: Methods) -> None:
-        handlers = {f"/{service_name}/{name}": handler for name, handler in method_handlers.items()}
-        self._server.add_registered_method_handlers(handlers)
-        self._handlers |= handlers
-
-    async def start(self) -> None:
-        await self._server.start()
-        self._server.take(self._handlers)
 
 
 class _Core(cygrpc.AioServer):  # type: ignore[misc]
     def __init__(self, *of_grpc: Any) -> None:
         super().__init__(*of_grpc)
         self._loop = asyncio.get_running_loop()
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # by full names
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
 
-    def take(self, handlers: Methods) -> None:
-        """Calls of these methods, by their full names, until it shuts down. It must have been started."""
-        methods = cygrpc._MethodResolver([], handlers)  # noqa: SLF001
-        for name in handlers:
+    def add_registered_method_handlers(self, method_handlers: Methods) -> None:
+        super().add_registered_method_handlers(method_handlers)
+        self._handlers |= method_handlers
+
+    async def start(self) -> None:
+        await super().start()
+        methods = cygrpc._MethodResolver([], self._handlers)  # noqa: SLF001
+        for name in self._handlers:
             for _ in range(_OUTSTANDING):
                 self._keep(self._take(name, methods))
 

@@ -92,8 +92,8 @@ class GrpcServer:
         ]
 
         main = TakingServer(options)
-        main.add_registered_method_handlers(service, methods)
-        main.add_registered_method_handlers(reflection.SERVICE_NAME, about)
+        main.add_registered_method_handlers(service, dict(methods))
+        main.add_registered_method_handlers(reflection.SERVICE_NAME, dict(about))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, main)
         self.port = self.health_port = listen(main, bind, tls)
         self._listeners: list[TakingServer | RestListener] = [main]

@@ -30,6 +30,18 @@ class Serving:
     health_port: int
 
 
+class SlowEcho:
+    """`answer` is a `Method` that does so when it is released."""
+
+    def __init__(self) -> None:
+        self.called, self.released = asyncio.Event(), asyncio.Event()
+
+    async def answer(self, request: bytes, _context: Any) -> bytes:
+        self.called.set()
+        await self.released.wait()
+        return request
+
+
 async def _echo(request: bytes, _context: Any) -> bytes:
     return request
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
 from feature_service.errors import StoreError
-from feature_service.stores.function_call import FunctionCall
+from feature_service.stores.function_call import NO_CALL, FunctionCall
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
 
@@ -54,8 +54,8 @@ class RedisMaster:
         return await self._pipe.call(commands)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        [values] = accepted(await self._pipe.call([encode_command(b"MGET", *keys)]))
-        return cast("list[bytes | None]", values)
+        values, _ = await self.read_and_call(keys, NO_CALL)
+        return values
 
     async def read_and_call(
         self, keys: Sequence[bytes], call: FunctionCall

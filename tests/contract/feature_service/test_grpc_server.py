@@ -13,7 +13,7 @@ from feature_service.grpc_server import ExposedTokensError, ServerError
 from feature_service.listener import ListenError
 from feature_service.server_settings import ServerSettings
 from feature_service.tls import TlsError
-from tests.echo_server import SERVICE, client, echo, health, make_server, serving, tls_settings
+from tests.echo_server import SERVICE, SlowEcho, client, echo, health, make_server, serving, tls_settings
 from tests.pki import Authority, KeyPair
 
 NEVER_S: Final = 86_400.0
@@ -127,21 +127,15 @@ async def test_probes_get_health_and_nothing_else_on_their_plain_port(
 
 
 async def test_it_ends_when_the_calls_in_flight_have_their_answers() -> None:
-    called, released = asyncio.Event(), asyncio.Event()
-
-    async def slowly(request: bytes, _context: object) -> bytes:
-        called.set()
-        await released.wait()
-        return request
-
-    server = make_server("localhost:0", ServerSettings(), echo=slowly)
+    slowly = SlowEcho()
+    server = make_server("localhost:0", ServerSettings(), echo=slowly.answer)
     running = asyncio.create_task(server.serve(drain_s=60))
     async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
         call = asyncio.create_task(echo(channel))
-        await called.wait()
+        await slowly.called.wait()
         running.cancel()
         done, _ = await asyncio.wait({running}, timeout=0.2)
-        released.set()
+        slowly.released.set()
         assert await call == b"ping"
         await asyncio.wait({running})
 
@@ -149,15 +143,9 @@ async def test_it_ends_when_the_calls_in_flight_have_their_answers() -> None:
 
 
 async def test_who_watches_hears_of_the_end_and_holds_it_up_no_longer_than_the_calls_in_flight() -> None:
-    called, released = asyncio.Event(), asyncio.Event()
-
-    async def slowly(request: bytes, _context: object) -> bytes:
-        called.set()
-        await released.wait()
-        return request
-
+    slowly = SlowEcho()
     status = health_pb2.HealthCheckResponse
-    server = make_server("localhost:0", ServerSettings(), echo=slowly)
+    server = make_server("localhost:0", ServerSettings(), echo=slowly.answer)
     running = asyncio.create_task(server.serve(drain_s=NEVER_S))
     async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -171,7 +159,7 @@ async def test_who_watches_hears_of_the_end_and_holds_it_up_no_longer_than_the_c
         await asking.write(reflection_pb2.ServerReflectionRequest(list_services=""))
         assert (await asking.read()).list_services_response.service
         call = asyncio.create_task(echo(channel))
-        await called.wait()
+        await slowly.called.wait()
         running.cancel()
 
         assert [(await each.read()).status for each in watches[:2]] == [status.NOT_SERVING] * 2
@@ -181,7 +169,7 @@ async def test_who_watches_hears_of_the_end_and_holds_it_up_no_longer_than_the_c
             assert ended.value.code() is grpc.StatusCode.UNAVAILABLE
         assert await asking.read() is grpc.aio.EOF
         assert not running.done()
-        released.set()
+        slowly.released.set()
         assert await call == b"ping"
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.wait({running})

@@ -6,29 +6,23 @@ import grpc
 import pytest
 
 from feature_service.server_settings import ServerSettings
-from tests.echo_server import SERVICE, echo, make_server, serving
+from tests.echo_server import SERVICE, SlowEcho, echo, make_server, serving
 from tests.fuzz.raw_connections import send, well_formed
 
 NOT_UTF8 = well_formed(f"/{SERVICE}/Echo".encode() + b"\xff", b"")
 
 
 async def test_a_method_name_that_is_not_utf8_ends_no_call(capfd: pytest.CaptureFixture[str]) -> None:
-    called, released = asyncio.Event(), asyncio.Event()
-
-    async def slowly(request: bytes, _context: object) -> bytes:
-        called.set()
-        await released.wait()
-        return request
-
-    server = make_server("localhost:0", ServerSettings(), echo=slowly)
+    slowly = SlowEcho()
+    server = make_server("localhost:0", ServerSettings(), echo=slowly.answer)
     address = f"localhost:{server.port}"
     running = asyncio.create_task(server.serve(drain_s=0))
     async with grpc.aio.insecure_channel(address) as channel:
         call = asyncio.create_task(echo(channel))
-        await called.wait()
+        await slowly.called.wait()
         for _ in range(5):
             await send(address, NOT_UTF8)
-        released.set()
+        slowly.released.set()
         assert await call == b"ping"
         assert await echo(channel) == b"ping"  # and the next one has the same connection
     running.cancel()
