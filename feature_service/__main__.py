@@ -7,6 +7,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
+import feature_service.grpc_core  # noqa: F401 - before gRPC
 from feature_service.contract_settings import ContractSettings
 from feature_service.errors import FeatureError
 from feature_service.grpc_server import run_until_told

@@ -1,16 +1,19 @@
 """The echo server as a process beside others."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Probe
 from loadtests.context import Context
 from loadtests.cpu_time import process_ids
+
+_NO_SETTINGS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +24,17 @@ class EchoServer:
 
 
 @contextmanager
-def echo_server(context: Context, name: str, *, method: str, response_bytes: int) -> Iterator[EchoServer]:
+def echo_server(
+    context: Context,
+    name: str,
+    *options: str,
+    method: str,
+    response_bytes: int,
+    environment: Mapping[str, str] = _NO_SETTINGS,
+) -> Iterator[EchoServer]:
     address = f"{HOST}:{free_port()}"
-    module, arguments = "loadtests.baselines.echo_server", (address, method, str(response_bytes))
-    with context.running(name, module, *arguments, environment={}, probe=_listening(address)) as process:
+    module, arguments = "loadtests.baselines.echo_server", (address, method, str(response_bytes), *options)
+    with context.running(name, module, *arguments, environment=environment, probe=_listening(address)) as process:
         [pid] = process_ids({name: process}).values()
         yield EchoServer(address, pid, process.log_path)
 

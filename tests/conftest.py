@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
+import feature_service.grpc_core  # noqa: F401 - as services have it
 from fraudctl.cluster.kafka import KafkaServer
 from fraudctl.cluster.ports import free_port
 from fraudctl.cluster.redis import RedisServer

@@ -1,7 +1,8 @@
 """A gRPC server that does nothing but answer one method with the same bytes: what the transport alone costs.
 
-`python -m loadtests.baselines.echo_server ADDRESS /package.Service/Method RESPONSE_BYTES`. It also stands in for a
-trace backend: an answer of no bytes is an export that was accepted. What it got it prints when it is told to stop.
+`python -m loadtests.baselines.echo_server ADDRESS /package.Service/Method RESPONSE_BYTES [--taking]`, that is with the
+project's way of taking calls. It also stands in for a trace backend: an answer of no bytes is an export that was
+accepted. What it got it prints when it is told to stop.
 """
 
 import asyncio
@@ -12,8 +13,10 @@ from typing import Any
 
 import grpc
 
+from feature_service.call_taking import TakingServer
 
-async def serve(address: str, method: str, response: bytes) -> dict[str, int]:
+
+async def serve(address: str, method: str, response: bytes, *, taking: bool) -> dict[str, int]:
     """How many calls, and bytes of requests, came until SIGTERM."""
     got = {"calls": 0, "bytes": 0}
 
@@ -23,9 +26,12 @@ async def serve(address: str, method: str, response: bytes) -> dict[str, int]:
         return response
 
     service, _, name = method.removeprefix("/").partition("/")
-    server = grpc.aio.server()
+    server = TakingServer() if taking else grpc.aio.server()
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {name: grpc.unary_unary_rpc_method_handler(answer)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    if taking:
+        server.add_registered_method_handlers(service, handlers)
+    else:
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
     server.add_insecure_port(address)
     told_to_stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told_to_stop.set)
@@ -36,4 +42,5 @@ async def serve(address: str, method: str, response: bytes) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(serve(sys.argv[1], sys.argv[2], bytes(int(sys.argv[3]))))))
+    address, method, response_bytes, *options = sys.argv[1:]
+    print(json.dumps(asyncio.run(serve(address, method, bytes(int(response_bytes)), taking="--taking" in options))))
