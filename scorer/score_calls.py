@@ -14,6 +14,7 @@ from scorer import frames
 from scorer.admission import Admission
 from scorer.batch_use_case import ScoreMany
 from scorer.budget import StageShares, start_budget
+from scorer.payments import Payments
 from scorer.requests import RefusedError, RequestReader
 from scorer.use_case import PayloadDiffersError, ScoreOne
 from telemetry.metrics import Metrics
@@ -22,6 +23,7 @@ from telemetry.trace_context import TraceContext
 _LEAST_RETRY_MS: Final = 10.0
 _BATCH_RETRY_MS: Final = 250.0
 _NS_PER_US: Final = 1_000
+_NS_PER_MS: Final = 1_000_000
 
 log = structlog.get_logger(__name__)
 
@@ -61,36 +63,25 @@ class ScoreCalls:
         left_ms = inf if allowed_ms is None else allowed_ms
         if allowed_ms is None:
             allowed_ms = self._default_budget_ms
-        if not self._scores.enter(arrived_ns, patience_ms=self._shares.features * allowed_ms, left_ms=left_ms):
+        if not self._scores.has_room(arrived_ns, left_ms=left_ms):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
-        parent = None
+        budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
+        payment = self._read(request, TraceContext.parse(traceparent))
+        entered_as = self._scores.enter(arrived_ns)
         try:
-            budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
-            parent = TraceContext.parse(traceparent)
-            payment = self._requests.score(
-                request, now_ms=time.time_ns() // 1_000_000, parent=parent, caller=current_caller()
-            )
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
             took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
             return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
-        except RefusedError as refused:
-            log.info(
-                "refused",
-                rejection=refused.rejection,
-                transaction_id=refused.transaction_id,
-                caller=current_caller(),
-                trace_id=None if parent is None else parent.trace_id_hex,
-            )
-            raise CallRefusedError("INVALID_ARGUMENT", f"{refused.rejection}: {refused}") from refused
         except PayloadDiffersError as differs:
             raise CallRefusedError("ALREADY_EXISTS", str(differs)) from differs
         finally:
-            self._scores.leave(time.monotonic_ns())
+            self._scores.leave(entered_as, took_ms=(time.monotonic_ns() - arrived_ns) / _NS_PER_MS)
 
     async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
         """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
-        if not self._batches.enter(arrived_ns, patience_ms=inf, left_ms=inf):
+        if not self._batches.has_room(arrived_ns, left_ms=inf):
             raise self._shed(_BATCH_RETRY_MS)
+        entered_as = self._batches.enter(arrived_ns)
         try:
             batch = self._requests.score_batch(request, caller=current_caller())
             answers = iter(
@@ -111,7 +102,23 @@ class ScoreCalls:
         except StoreUnavailableError as error:
             raise CallRefusedError("UNAVAILABLE", str(error)) from error
         finally:
-            self._batches.leave(time.monotonic_ns())
+            self._batches.leave(entered_as, took_ms=(time.monotonic_ns() - arrived_ns) / _NS_PER_MS)
+
+    def _read(self, request: bytes, parent: TraceContext | None) -> Payments:
+        """Raises: CallRefusedError."""
+        try:
+            return self._requests.score(
+                request, now_ms=time.time_ns() // _NS_PER_MS, parent=parent, caller=current_caller()
+            )
+        except RefusedError as refused:
+            log.info(
+                "refused",
+                rejection=refused.rejection,
+                transaction_id=refused.transaction_id,
+                caller=current_caller(),
+                trace_id=None if parent is None else parent.trace_id_hex,
+            )
+            raise CallRefusedError("INVALID_ARGUMENT", f"{refused.rejection}: {refused}") from refused
 
     def _shed(self, retry_ms: float) -> CallRefusedError:
         self._metrics.add("fraud.requests.shed")
