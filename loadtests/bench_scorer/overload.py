@@ -1,4 +1,8 @@
-"""More calls than a scorer can answer: how many are still answered in time, and how the others are refused."""
+"""More calls than a scorer can answer: how many are still answered in time, and how the others are refused.
+
+The rate at which most are is looked for once. Then it and rates beyond it take turns, so that all meet the same
+disturbances: goodput is set against the peak's of the same rounds.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,14 +25,15 @@ _IN_FLIGHT: Final = 16
 _MOST_PER_S: Final = 8_000
 _BELOW: Final = (0.6, 0.8, 1.0, 1.2)  # of what is answered with some in flight: the peak is looked for here
 _BEYOND: Final = (1.5, 3.0)  # of the rate of the peak
+_ROUNDS: Final = 4
 _LAGS_MS: Final = 5.0  # a client that is later than this is a part of what it measures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """Calls at one rate, with a deadline. Shares are of all of them."""
+    """Calls at one rate, with a deadline, of all its rounds. Shares are of all of them."""
 
-    of_saturation: float | None  # None while the saturation rate is looked for
+    of_saturation: float | None  # None while the saturation rate is looked for, 1 at it
     offered_per_s: float
     goodput_per_s: float  # answered within the deadline
     refused_share: float  # with RESOURCE_EXHAUSTED
@@ -48,50 +53,60 @@ class Level:
         return {**asdict(self), "client_lags": self.client_lags}
 
     @classmethod
-    def of(cls, calls: Calls, schedule: Schedule, *, of_saturation: float | None) -> "Level":
-        took_s = calls.ended_s - calls.sent_s
-        refused = np.array([status is grpc.StatusCode.RESOURCE_EXHAUSTED for status in calls.statuses])
-        in_time = calls.succeeded & (took_s <= DEADLINE_MS / 1_000)
-        served_s = np.array([ScoreResponse.FromString(each).took_us / 1e6 for each in calls.responses])
+    def of(cls, rounds: Sequence[Calls], *, offered_per_s: float, of_saturation: float | None) -> "Level":
+        took_s = np.concatenate([calls.ended_s - calls.sent_s for calls in rounds])
+        late_s = np.concatenate([calls.sent_s - calls.started_s for calls in rounds])
+        succeeded = np.concatenate([calls.succeeded for calls in rounds])
+        statuses = [status for calls in rounds for status in calls.statuses]
+        refused = np.array([status is grpc.StatusCode.RESOURCE_EXHAUSTED for status in statuses])
+        in_time = succeeded & (took_s <= DEADLINE_MS / 1_000)
+        served_s = [ScoreResponse.FromString(each).took_us / 1e6 for calls in rounds for each in calls.responses]
         return cls(
             of_saturation=of_saturation,
-            offered_per_s=schedule.rate_per_s,
-            goodput_per_s=float(in_time.sum()) / calls.seconds,
+            offered_per_s=offered_per_s,
+            goodput_per_s=float(in_time.sum()) / sum(calls.seconds for calls in rounds),
             refused_share=float(refused.mean()),
-            hinted_share=calls.retry_hints / max(1, int(refused.sum())),
+            hinted_share=sum(calls.retry_hints for calls in rounds) / max(1, int(refused.sum())),
             too_late_share=float((~in_time & ~refused).mean()),
             refusals=_latencies(took_s[refused]),
-            answers=_latencies(took_s[calls.succeeded]),
-            server=_latencies(served_s),
-            sent_late_p99_ms=Latencies.of(calls.sent_s - calls.started_s).p99_ms,
+            answers=_latencies(took_s[succeeded]),
+            server=_latencies(np.array(served_s)),
+            sent_late_p99_ms=Latencies.of(late_s).p99_ms,
         )
 
 
 def measure_overload(context: Context, given: ScoringInput, target: Target) -> Iterator[Level]:
-    seconds = 2.0 if context.quick else 8.0
+    seconds = 2.0 if context.quick else 4.0
     context.say(f"overload: {_IN_FLIGHT} in flight, to know where to look")
     requests = score_requests(given, round(seconds * _MOST_PER_S), prefix="overload-")
     closed = call_in_flight(target.score, requests, in_flight=_IN_FLIGHT, seconds=seconds)
     answered_per_s = len(closed.responses) / closed.seconds
 
-    def level(rate_per_s: float, of_saturation: float | None) -> Level:
+    def calls(rate_per_s: float, part: str) -> Calls:
         schedule = Schedule.lasting(seconds, rate_per_s=rate_per_s)
         context.say(f"overload: {rate_per_s:,.0f} calls a second for {seconds:.0f} s")
-        prefix = f"overload-{rate_per_s:.0f}-{of_saturation}-"
+        prefix = f"overload-{rate_per_s:.0f}-{part}-"
         requests = score_requests(given, schedule.count, prefix=prefix, timeout_s=DEADLINE_MS / 1_000)
-        return Level.of(call_on_schedule(target.score, requests, schedule), schedule, of_saturation=of_saturation)
+        return call_on_schedule(target.score, requests, schedule)
 
-    below = [level(share * answered_per_s, None) for share in _BELOW]
-    yield from below
+    below = []
+    for share in _BELOW:
+        rate_per_s = share * answered_per_s
+        below.append(Level.of([calls(rate_per_s, "below")], offered_per_s=rate_per_s, of_saturation=None))
+        yield below[-1]
     peak = max(below, key=lambda each: each.goodput_per_s)
-    for share in _BEYOND:
-        yield level(share * peak.offered_per_s, share)
+    rounds: dict[float, list[Calls]] = {share: [] for share in (1.0, *_BEYOND)}
+    for number in range(1 if context.quick else _ROUNDS):
+        for share, done in rounds.items():
+            done.append(calls(share * peak.offered_per_s, f"{share}-{number}"))
+    for share, done in rounds.items():
+        yield Level.of(done, offered_per_s=share * peak.offered_per_s, of_saturation=share)
 
 
 def goodput_kept(levels: Sequence[Level]) -> Mapping[float, float]:
-    """By the share of the saturation rate that was offered: goodput against its peak."""
-    peak = max((each.goodput_per_s for each in levels if each.of_saturation is None), default=0.0)
-    return {each.of_saturation: each.goodput_per_s / peak for each in levels if each.of_saturation is not None}
+    """By the share of the saturation rate that was offered: goodput against that at the saturation rate itself."""
+    goodput = {each.of_saturation: each.goodput_per_s for each in levels if each.of_saturation is not None}
+    return {share: found / goodput[1.0] for share, found in goodput.items()}
 
 
 def _latencies(seconds: NDArray[np.float64]) -> Latencies | None:

@@ -7,7 +7,7 @@ from loadtests.bench_scorer.report import as_json, print_tables, render_markdown
 from tests.unit.loadtests.bench_scorer.test_measured import MEASURED
 from tests.unit.loadtests.bench_scorer.test_overload import LEVEL
 
-LEVELS = [replace(LEVEL, of_saturation=None, goodput_per_s=20.0), LEVEL]
+LEVELS = [replace(LEVEL, of_saturation=1.0, goodput_per_s=20.0), LEVEL]
 WRITTEN = json.loads(json.dumps(as_json([MEASURED], LEVELS, price_per_vcpu_hour=0.05, machine={"cores": "2"})))
 LOAD = ("Score at 500/s", "tracing on", "2 / 3 / 3", "500", "scorer 500, redis 60, kafka 160", "0.0100", "none")
 
