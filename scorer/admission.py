@@ -1,7 +1,11 @@
-"""How many calls may be in flight: as many as get their answer in time, by how long calls took of late. Pure.
+"""How many calls may be in flight: as many as get their answer in time, by how busy the event loop was of late. Pure.
 
 A burst passes, and a stall of the machine is followed by one: all of it is let in. Where a queue stands, more come than
 get through, and one that waits in it comes out too late, as do those behind it: then a call is refused at once.
+
+Calls that wait for a slow store make no queue, however many they are: budgets are there for that, and one more would
+delay nobody. So how long calls take says little. What says more is how long one waits for its turn when its answer is
+there, and nothing else is missing.
 """
 
 from typing import Final
@@ -13,16 +17,19 @@ A_QUEUE: Final = 4
 # believed for longer.
 _STANDING_NS: Final = 40_000_000
 _OVERLOADED_NS: Final = 500_000_000
+# Who names no deadline waits among so many for as long as it takes, and may not keep others out beyond that.
+A_CROWD: Final = 16
 # Of the time that a call has left: what calls take varies, and the answer's way back is its caller's time as well.
 OF_THE_TIME: Final = 0.5
+# On its way a call waits for so many turns: about as many times as long as for the last one, where the store is quick.
+TURNS: Final = 9
 _MEMORY: Final = 0.02  # weight of the newest call
 
 
 class Admission:
-    """Counts the calls inside. Of how long a call takes it knows one thing: the mean time for each that was inside when
-    it came, itself among them. Calls also wait for what has nothing to do with others, so this mean falls as more are
-    inside, and what is expected of one more is too long, never too short: wherever it starts, the number that is let in
-    settles where calls take the part of their time that they may.
+    """Counts the calls inside, and learns how long one waits for a turn, for each of the others that were inside when
+    it came. Where few are, that is too long if anything: so the number that is let in settles where calls wait for the
+    part of their time that they may.
     """
 
     def __init__(self, limit: int) -> None:
@@ -31,13 +38,15 @@ class Admission:
         self._inside = 0
         self._queue_since_ns = 0
         self._overloaded_until_ns = 0
-        self._each_ms = 0.0
+        self._turn_each_ms = 0.0
 
-    def has_room(self, now_ns: int, *, left_ms: float) -> bool:
-        """For one more call. `now_ns`: by a monotonic clock; `left_ms`: after that its answer is of no use."""
+    def has_room(self, now_ns: int, *, left_ms: float, patient: bool = False) -> bool:
+        """For one more call. `now_ns`: by a monotonic clock; `left_ms`: after that its answer is worth less, or of no
+        use where its caller is not `patient`.
+        """
         if self._inside >= self._limit:
             return False
-        if self._inside < A_QUEUE:
+        if self._inside < (A_CROWD if patient else A_QUEUE):
             return True
         if now_ns - self._queue_since_ns > _STANDING_NS:
             self._overloaded_until_ns = now_ns + _OVERLOADED_NS
@@ -50,13 +59,15 @@ class Admission:
             self._queue_since_ns = now_ns
         return self._inside
 
-    def leave(self, entered_as: int, *, took_ms: float) -> None:
-        """`entered_as`: how many were inside then."""
+    def leave(self, entered_as: int, *, turn_ms: float | None) -> None:
+        """`entered_as`: how many were inside then, itself among them; `turn_ms`: how long its answer waited for its
+        turn, None where there was none.
+        """
         self._inside -= 1
-        if entered_as >= A_QUEUE:
-            self._each_ms += _MEMORY * (took_ms / entered_as - self._each_ms)
+        if turn_ms is not None and entered_as >= A_QUEUE:
+            self._turn_each_ms += _MEMORY * (turn_ms / (entered_as - 1) - self._turn_each_ms)
 
     @property
     def wait_ms(self) -> float:
-        """How long one more would take."""
-        return (self._inside + 1) * self._each_ms
+        """How long one more would wait for those inside."""
+        return TURNS * self._inside * self._turn_each_ms

@@ -60,6 +60,7 @@ class Payments:
 class Answer:
     decision: bytes  # a serialised fraud.v1.Decision
     replayed: bool  # stored by an earlier call
+    ready_ns: int  # monotonic: from then on, nothing but its caller's turn was missing
 
 
 @dataclass(slots=True)

@@ -59,23 +59,24 @@ class ScoreCalls:
 
         Raises: CallRefusedError.
         """
-        # An answer is of use to a caller who named no deadline whenever it comes.
-        left_ms = inf if allowed_ms is None else allowed_ms
+        patient = allowed_ms is None
         if allowed_ms is None:
             allowed_ms = self._default_budget_ms
-        if not self._scores.has_room(arrived_ns, left_ms=left_ms):
+        if not self._scores.has_room(arrived_ns, left_ms=allowed_ms, patient=patient):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
         budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
         payment = self._read(request, TraceContext.parse(traceparent))
-        entered_as = self._scores.enter(arrived_ns)
+        entered_as, turn_ms = self._scores.enter(arrived_ns), None
         try:
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
-            took_us = (time.monotonic_ns() - arrived_ns) // _NS_PER_US
+            now_ns = time.monotonic_ns()
+            turn_ms = (now_ns - answer.ready_ns) / _NS_PER_MS
+            took_us = (now_ns - arrived_ns) // _NS_PER_US
             return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
         except PayloadDiffersError as differs:
             raise CallRefusedError("ALREADY_EXISTS", str(differs)) from differs
         finally:
-            self._scores.leave(entered_as, took_ms=(time.monotonic_ns() - arrived_ns) / _NS_PER_MS)
+            self._scores.leave(entered_as, turn_ms=turn_ms)
 
     async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
         """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
@@ -102,7 +103,7 @@ class ScoreCalls:
         except StoreUnavailableError as error:
             raise CallRefusedError("UNAVAILABLE", str(error)) from error
         finally:
-            self._batches.leave(entered_as, took_ms=(time.monotonic_ns() - arrived_ns) / _NS_PER_MS)
+            self._batches.leave(entered_as, turn_ms=None)
 
     def _read(self, request: bytes, parent: TraceContext | None) -> Payments:
         """Raises: CallRefusedError."""

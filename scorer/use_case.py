@@ -220,7 +220,7 @@ class ScoreOne:
             if not case.reasons_are_late and not self._publisher.offer(publication):
                 case.skipped.append("publishing")
                 decision += additions(skipped=["publishing"])
-            case.settle(Answer(decision, replayed=False))
+            case.settle(Answer(decision, replayed=False, ready_ns=self._now_ns()))
             if case.reasons_are_late:
                 loop = asyncio.get_running_loop()
                 explained = self._finishing(loop.create_future())
@@ -268,7 +268,7 @@ class ScoreOne:
             caller="rpc",
             ended_ns=self._now_ns(),
         )
-        case.settle(Answer(stored.decision, replayed=True))
+        case.settle(Answer(stored.decision, replayed=True, ready_ns=self._now_ns()))
 
     def _observe(self, group: Group, cases: Sequence[Case]) -> None:
         ended_ns = self._now_ns()
