@@ -3,6 +3,6 @@
 import os
 
 # A call is read by the thread that reports it. With gRPC's event engine, its default since 2026, a pool of threads
-# reads calls and hands them on: twice as many changes of threads for each (`python -m loadtests.measure_transport`).
-# Whoever has set the variable knows better.
+# reads calls and hands them on, which costs up to twice as many changes of threads for each
+# (`python -m loadtests.measure_transport`). Whoever has set the variable knows better.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
