@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import redis
 from rich.console import Console
@@ -23,6 +24,7 @@ from fraudctl.cluster.topics import TopicSpec, ensure_topics
 from stream_processor.kafka_connection import KafkaConnection
 
 PARTITIONS = 4
+NO_SETTINGS: Final[Mapping[str, str]] = {}  # of a process that is told nothing of its own
 
 
 @dataclass(frozen=True, slots=True)

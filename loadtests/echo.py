@@ -5,15 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from fraudctl.cluster.errors import NotReadyError
 from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.processes import Probe
-from loadtests.context import Context
+from loadtests.context import NO_SETTINGS, Context
 from loadtests.cpu_time import process_ids
-
-_NO_SETTINGS: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +27,7 @@ def echo_server(
     *options: str,
     method: str,
     response_bytes: int,
-    environment: Mapping[str, str] = _NO_SETTINGS,
+    environment: Mapping[str, str] = NO_SETTINGS,
 ) -> Iterator[EchoServer]:
     address = f"{HOST}:{free_port()}"
     module, arguments = "loadtests.baselines.echo_server", (address, method, str(response_bytes), *options)

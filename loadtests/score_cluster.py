@@ -9,7 +9,7 @@ from typing import Final
 
 from fraudctl.cluster.redis import RedisServer
 from fraudctl.cluster.redis_cluster import RedisCluster
-from loadtests.context import Context, Topics
+from loadtests.context import NO_SETTINGS, Context, Topics
 from loadtests.cpu_time import process_ids
 from loadtests.echo import echo_server
 from loadtests.inputs import event_of
@@ -17,7 +17,6 @@ from loadtests.redis_clients import client_of
 from loadtests.scoring import ScoringInput, running_scorer
 from loadtests.topic_input import fill, wait_for
 
-_NO_SETTINGS: Final[Mapping[str, str]] = {}
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
 
@@ -44,7 +43,7 @@ class ScoreCluster:
 
 @contextmanager
 def score_cluster(
-    context: Context, name: str, given: ScoringInput, environment: Mapping[str, str] = _NO_SETTINGS
+    context: Context, name: str, given: ScoringInput, environment: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator[ScoreCluster]:
     """With one scorer, and `environment` its further settings. Tracing is on, with its default sampling."""
     with (

@@ -59,12 +59,10 @@ class ScoreCalls:
 
         Raises: CallRefusedError.
         """
-        patient = allowed_ms is None
-        if allowed_ms is None:
-            allowed_ms = self._default_budget_ms
-        if not self._scores.has_room(arrived_ns, left_ms=allowed_ms, patient=patient):
+        budget_ms = self._default_budget_ms if allowed_ms is None else allowed_ms
+        if not self._scores.has_room(arrived_ns, left_ms=budget_ms, patient=allowed_ms is None):
             raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
-        budget = start_budget(now_ns=arrived_ns, allowed_ms=allowed_ms, shares=self._shares)
+        budget = start_budget(now_ns=arrived_ns, allowed_ms=budget_ms, shares=self._shares)
         payment = self._read(request, TraceContext.parse(traceparent))
         entered_as, turn_ms = self._scores.enter(arrived_ns), None
         try:

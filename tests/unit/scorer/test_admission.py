@@ -108,6 +108,16 @@ def test_calls_that_have_hardly_company_say_nothing() -> None:
     assert A_QUEUE + 1 + entered(admission, now_ns, left_ms=39.5) == 20
 
 
+def test_calls_that_wait_less_let_more_in() -> None:
+    admission, now_ns = with_a_queue(1.0, inside=A_QUEUE + 1)
+    before = A_QUEUE + 1 + entered(admission, now_ns, left_ms=50)
+    for _ in range(ENOUGH):
+        leave(admission, 1, turn_ms=(A_QUEUE - 1) * 0.1 / TURNS)
+        admission.enter(now_ns)
+
+    assert before + entered(admission, now_ns, left_ms=50) > 5 * before
+
+
 @dataclass
 class Server:
     """Calls wait for one another in many turns of equal length; and for something else, such as a slow store."""
