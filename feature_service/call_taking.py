@@ -5,23 +5,35 @@ together wait, a quarter of a millisecond for each, for turns of two threads and
 them: a server that has time left answers late, and one that has none cannot refuse them. Here several requests for
 calls are outstanding, each answered by the core as soon as a call is there.
 
+A method may have a door. It is asked when a call is there, and refuses it before the request is read and a task is made
+for it: a server that has more calls than it can answer has no time for that.
+
 It also takes, from the task of grpc.aio that would, the calls of methods that there are not. That task decodes their
 names, and ends with the first that is not UTF-8; with it go the requests for calls that it has outstanding. The core
 writes to their memory all the same: a server that anybody has asked for such a name may crash.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any, Final, NoReturn
 
 import grpc
 from grpc._cython import cygrpc  # nothing public takes calls
 from grpc.aio._server import Server as GrpcAioServer  # what `grpc.aio.server` makes
 
-_OUTSTANDING: Final = 16  # requests for each method: about as many calls as one turn of the event loop can begin with
+from feature_service import grpc_abort
+from feature_service.doors import Door, Doorway, Place
+
+# Requests for each method. A call that waits for one waits where nobody counts it, and one that is refused has its own
+# until the refusal has left. With 16, a server that got three times the calls it could answer answered half as many.
+_OUTSTANDING: Final = 64
 
 # Of one service, by their names in it.
 Methods = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+_place: ContextVar[Place] = ContextVar("place")
 
 
 class TakingServer(GrpcAioServer):
@@ -33,49 +45,102 @@ class TakingServer(GrpcAioServer):
         self._loop = asyncio.get_running_loop()
         self._server = _Core(self._loop, None, (), None, tuple(options), None)
 
+    def set_doors(self, service: str, doors: Mapping[str, Door]) -> None:
+        """Before it starts, of unary methods that it has, by their names."""
+        for name, door in doors.items():
+            self._server.set_door(f"/{service}/{name}", door)
+
 
 class _Core(cygrpc.AioServer):  # type: ignore[misc]
     def __init__(self, *of_grpc: Any) -> None:
         super().__init__(*of_grpc)
         self._loop = asyncio.get_running_loop()
         self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}  # by full names
+        self._methods = cygrpc._MethodResolver([], self._handlers)  # noqa: SLF001
+        self._doors: dict[str, Doorway] = {}  # likewise
         self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps none alive
 
     def add_registered_method_handlers(self, method_handlers: Methods) -> None:
         super().add_registered_method_handlers(method_handlers)
         self._handlers |= method_handlers
 
+    def set_door(self, name: str, door: Door) -> None:
+        self._doors[name] = Doorway(door)
+        self._handlers[name] = _behind_door(self._handlers[name])
+
     async def start(self) -> None:
         await super().start()
-        methods = cygrpc._MethodResolver([], self._handlers)  # noqa: SLF001
         for name in self._handlers:
             for _ in range(_OUTSTANDING):
-                self._keep(self._take(name, methods))
+                self._keep(self._take(name.encode()))
 
-    async def _take(self, name: str, methods: Any) -> None:
-        method = name.encode()
+    async def _take(self, method: bytes) -> None:
         while True:
             try:
-                call = await self._request_registered_call(method)
+                await self._request_registered_call(method)
             except cygrpc._RequestCallError:  # noqa: SLF001
-                if self.is_running():
-                    continue
-                return
+                if not self.is_running():
+                    return
             except cygrpc.InternalError:  # it cannot be asked any more
                 return
-            self._serve(name, methods, call)
 
-    async def _request_call(self) -> Any:
-        """What grpc.aio's own task asks for: it never gets one."""
+    async def _request_registered_call(self, method: bytes) -> NoReturn:
+        """What grpc.aio's own task asks for too, and never gets."""
+        name = method.decode()
+        door = self._doors.get(name)
+        while True:
+            call = await super()._request_registered_call(method)
+            if door is None:
+                self._serve(name, self._methods, call)
+                continue
+            context = cygrpc._ServicerContext(call, None, None, self._loop)  # noqa: SLF001
+            found = door.enter(context.time_remaining())
+            if isinstance(found, Place):
+                self._serve(name, self._methods, call, found)
+                continue
+            # It ends by an error in any case; by another one where the caller has gone.
+            with suppress(cygrpc.BaseError):
+                await grpc_abort.abort(context, found)
+
+    async def _request_call(self) -> NoReturn:
+        """Likewise."""
         none = cygrpc._MethodResolver([], {})  # noqa: SLF001
         while True:
             self._serve("", none, await super()._request_call())
 
-    def _serve(self, name: str, methods: Any, call: Any) -> None:
+    def _serve(self, name: str, methods: Any, call: Any, place: Place | None = None) -> None:
         serving = cygrpc._handle_rpc(name, methods, (), call, self._loop, False)  # noqa: SLF001
+        if place is not None:
+            serving = _in_place(serving, place)
         self._keep(cygrpc._schedule_rpc_coro(serving, call, self._loop, name))  # noqa: SLF001
 
     def _keep(self, work: Any) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _in_place(serving: Awaitable[None], place: Place) -> None:
+    _place.set(place)
+    try:
+        await serving
+    finally:
+        place.give_back()  # of a method that was never called
+
+
+def _behind_door(handler: "grpc.RpcMethodHandler[Any, Any]") -> "grpc.RpcMethodHandler[Any, Any]":
+    """A method whose calls leave when it returns, and not when their callers have got the answer."""
+    answer: Any = handler.unary_unary
+
+    async def call(request: Any, context: Any) -> Any:
+        place = _place.get()
+        if (refused := place.begin(context.time_remaining())) is not None:
+            await grpc_abort.abort(context, refused)
+        try:
+            return await answer(request, context)
+        finally:
+            place.give_back()
+
+    return grpc.unary_unary_rpc_method_handler(
+        call, request_deserializer=handler.request_deserializer, response_serializer=handler.response_serializer
+    )

@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import grpc
@@ -18,6 +19,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from feature_service.call_taking import Methods, TakingServer
 from feature_service.callers import Guard, KnownCallers, Permission
+from feature_service.doors import Door
 from feature_service.errors import FeatureError
 from feature_service.health import SERVICE as HEALTH_SERVICE
 from feature_service.health import Health
@@ -54,6 +56,7 @@ class GrpcServer:
         methods: Methods,
         permissions: Mapping[str, Permission],
         *,
+        doors: Mapping[str, Door] = MappingProxyType({}),
         bind: str,
         settings: ServerSettings,
         metrics: Metrics,
@@ -61,7 +64,8 @@ class GrpcServer:
         max_connection_age_s: int,
         rest: RestService | None = None,
     ) -> None:
-        """`methods` of the service, and what a caller needs for each, by their names; `rest`: the same over HTTP.
+        """`methods` of the service, and what a caller needs for each, by their names; `doors`: of some of them, asked
+        before the caller is known; `rest`: the same over HTTP.
 
         Raises: FeatureError where an address cannot be had, or for TLS files or callers that do not do.
         """
@@ -93,6 +97,7 @@ class GrpcServer:
 
         main = TakingServer(options)
         main.add_registered_method_handlers(service, dict(methods))
+        main.set_doors(service, doors)
         main.add_registered_method_handlers(reflection.SERVICE_NAME, dict(about))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, main)
         self.port = self.health_port = listen(main, bind, tls)

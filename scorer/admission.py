@@ -52,20 +52,23 @@ class Admission:
             self._overloaded_until_ns = now_ns + _OVERLOADED_NS
         return now_ns >= self._overloaded_until_ns or self.wait_ms <= OF_THE_TIME * left_ms
 
-    def enter(self, now_ns: int) -> int:
-        """How many are inside now. Whoever enters must `leave`."""
+    def enter(self, now_ns: int) -> None:
+        """Whoever enters must `leave`."""
         self._inside += 1
         if self._inside == A_QUEUE:
             self._queue_since_ns = now_ns
-        return self._inside
 
-    def leave(self, entered_as: int, *, turn_ms: float | None) -> None:
-        """`entered_as`: how many were inside then, itself among them; `turn_ms`: how long its answer waited for its
-        turn, None where there was none.
-        """
+    def leave(self) -> None:
         self._inside -= 1
-        if turn_ms is not None and entered_as >= A_QUEUE:
-            self._turn_each_ms += _MEMORY * (turn_ms / (entered_as - 1) - self._turn_each_ms)
+
+    def learn(self, *, turn_ms: float, inside: int) -> None:
+        """How long an answer waited for its turn; `inside`: how many were when its call began, itself among them."""
+        if inside >= A_QUEUE:
+            self._turn_each_ms += _MEMORY * (turn_ms / (inside - 1) - self._turn_each_ms)
+
+    @property
+    def inside(self) -> int:
+        return self._inside
 
     @property
     def wait_ms(self) -> float:

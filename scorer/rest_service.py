@@ -11,9 +11,16 @@ _METHODS = scoring_pb2.DESCRIPTOR.services_by_name["ScoringService"].methods_by_
 
 def rest_service(calls: ScoreCalls, *, bind: str) -> RestService:
     async def score(call: Call) -> bytes:
-        return await calls.score(
-            call.request, arrived_ns=call.arrived_ns, allowed_ms=call.allowed_ms, traceparent=call.traceparent
-        )
+        allowed_ms = call.allowed_ms
+        refused = calls.score_door.enter(None if allowed_ms is None else allowed_ms / 1_000)
+        if refused is not None:
+            raise refused
+        try:
+            return await calls.score(
+                call.request, arrived_ns=call.arrived_ns, allowed_ms=allowed_ms, traceparent=call.traceparent
+            )
+        finally:
+            calls.score_door.leave()
 
     endpoint = Endpoint(
         verb="POST",

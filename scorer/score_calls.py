@@ -1,4 +1,4 @@
-"""Calls for decisions, by whatever transport they come: admitted, read, decided; or refused in words."""
+"""Calls for decisions, by whatever transport they come: read and decided, or refused in words."""
 
 import time
 from math import inf
@@ -11,9 +11,9 @@ from feature_service.errors import StoreUnavailableError
 from feature_service.refusal import CallRefusedError
 from feature_service.score_batch import ScoreBatchError
 from scorer import frames
-from scorer.admission import Admission
 from scorer.batch_use_case import ScoreMany
 from scorer.budget import StageShares, start_budget
+from scorer.call_door import CallDoor
 from scorer.payments import Payments
 from scorer.requests import RefusedError, RequestReader
 from scorer.use_case import PayloadDiffersError, ScoreOne
@@ -29,7 +29,10 @@ log = structlog.get_logger(__name__)
 
 
 class ScoreCalls:
-    """Requests and responses are serialised messages: a transaction is read once, by compiled code."""
+    """Requests and responses are serialised messages: a transaction is read once, by compiled code.
+
+    A transport calls `score` for who was let in by `score_door`, and `score_batch` for who was by `batch_door`.
+    """
 
     def __init__(
         self,
@@ -46,11 +49,14 @@ class ScoreCalls:
         self._requests = requests
         self._score_one = score_one
         self._score_many = score_many
-        self._metrics = metrics
         self._default_budget_ms = default_budget_ms
         self._shares = shares
-        self._scores = Admission(max_score_calls)
-        self._batches = Admission(max_batch_calls)
+        self.score_door: Final = CallDoor(
+            max_score_calls, metrics, default_budget_ms=default_budget_ms, least_retry_ms=_LEAST_RETRY_MS
+        )
+        self.batch_door: Final = CallDoor(
+            max_batch_calls, metrics, default_budget_ms=inf, least_retry_ms=_BATCH_RETRY_MS
+        )
 
     async def score(
         self, request: bytes, *, arrived_ns: int, allowed_ms: float | None, traceparent: str | bytes | None
@@ -59,28 +65,21 @@ class ScoreCalls:
 
         Raises: CallRefusedError.
         """
+        inside = self.score_door.admission.inside
         budget_ms = self._default_budget_ms if allowed_ms is None else allowed_ms
-        if not self._scores.has_room(arrived_ns, left_ms=budget_ms, patient=allowed_ms is None):
-            raise self._shed(max(_LEAST_RETRY_MS, self._scores.wait_ms))
         budget = start_budget(now_ns=arrived_ns, allowed_ms=budget_ms, shares=self._shares)
         payment = self._read(request, TraceContext.parse(traceparent))
-        entered_as, turn_ms = self._scores.enter(arrived_ns), None
         try:
             answer = await self._score_one.score(payment, budget, decoded_ns=time.monotonic_ns())
-            now_ns = time.monotonic_ns()
-            turn_ms = (now_ns - answer.ready_ns) / _NS_PER_MS
-            took_us = (now_ns - arrived_ns) // _NS_PER_US
-            return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
         except PayloadDiffersError as differs:
             raise CallRefusedError("ALREADY_EXISTS", str(differs)) from differs
-        finally:
-            self._scores.leave(entered_as, turn_ms=turn_ms)
+        now_ns = time.monotonic_ns()
+        self.score_door.admission.learn(turn_ms=(now_ns - answer.ready_ns) / _NS_PER_MS, inside=inside)
+        took_us = (now_ns - arrived_ns) // _NS_PER_US
+        return frames.score_response(answer.decision, replayed=answer.replayed, took_us=took_us)
 
     async def score_batch(self, request: bytes, *, arrived_ns: int) -> bytes:
         """A ScoreBatchResponse for a ScoreBatchRequest; otherwise as `score`."""
-        if not self._batches.has_room(arrived_ns, left_ms=inf):
-            raise self._shed(_BATCH_RETRY_MS)
-        entered_as = self._batches.enter(arrived_ns)
         try:
             batch = self._requests.score_batch(request, caller=current_caller())
             answers = iter(
@@ -100,8 +99,6 @@ class ScoreCalls:
             raise CallRefusedError("INVALID_ARGUMENT", str(error)) from error
         except StoreUnavailableError as error:
             raise CallRefusedError("UNAVAILABLE", str(error)) from error
-        finally:
-            self._batches.leave(entered_as, turn_ms=None)
 
     def _read(self, request: bytes, parent: TraceContext | None) -> Payments:
         """Raises: CallRefusedError."""
@@ -118,11 +115,3 @@ class ScoreCalls:
                 trace_id=None if parent is None else parent.trace_id_hex,
             )
             raise CallRefusedError("INVALID_ARGUMENT", f"{refused.rejection}: {refused}") from refused
-
-    def _shed(self, retry_ms: float) -> CallRefusedError:
-        self._metrics.add("fraud.requests.shed")
-        return CallRefusedError(
-            "RESOURCE_EXHAUSTED",
-            "too many calls are in flight here: try another scorer, or later",
-            retry_ms=round(retry_ms),
-        )

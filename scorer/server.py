@@ -141,10 +141,12 @@ async def run(
             max_score_calls=settings.max_score_calls,
             max_batch_calls=settings.max_batch_calls,
         )
+        servicer = ScoringServicer(calls)
         server = GrpcServer(
             SERVICE,
-            ScoringServicer(calls).methods(),
+            servicer.methods(),
             PERMISSIONS,
+            doors=servicer.doors(),
             bind=settings.scorer_bind,
             settings=server_settings,
             metrics=metrics,

@@ -9,6 +9,7 @@ from fraud.v1 import scoring_pb2
 
 from feature_service import grpc_abort
 from feature_service.callers import Permission
+from feature_service.doors import Door
 from feature_service.refusal import CallRefusedError
 from scorer.score_calls import ScoreCalls
 from telemetry.kafka_headers import TRACEPARENT
@@ -34,6 +35,10 @@ class ScoringServicer:
             "Score": grpc.unary_unary_rpc_method_handler(self.score),
             "ScoreBatch": grpc.unary_unary_rpc_method_handler(self.score_batch),
         }
+
+    def doors(self) -> dict[str, Door]:
+        """By the names of `methods`."""
+        return {"Score": self._calls.score_door, "ScoreBatch": self._calls.batch_door}
 
     async def score(self, request: bytes, context: Context) -> bytes:
         arrived_ns = time.monotonic_ns()

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -128,7 +129,7 @@ async def test_health_is_for_everybody(channel: grpc.aio.Channel) -> None:
 async def test_reflection_is_for_administrators(channel: grpc.aio.Channel) -> None:
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
 
-    def ask(token: str) -> grpc.aio.StreamStreamCall:
+    def ask(token: str) -> Any:
         return stub.ServerReflectionInfo(metadata=(("authorization", f"Bearer {token}"),))
 
     operators = ask("of-operators")

@@ -1,4 +1,6 @@
-"""Calls that are there together are begun together, and a server that stops leaves nothing behind."""
+"""Calls that are there together are begun together, those that a door refuses are not; a server that stops leaves
+nothing behind.
+"""
 
 import asyncio
 import threading
@@ -8,18 +10,43 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 
 from feature_service.call_taking import TakingServer
+from feature_service.refusal import CallRefusedError
 
 SERVICE = "test.Echo"
 METHOD = f"/{SERVICE}/Say"
 CALLS = 8
 
 
+class CountingDoor:
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.left_s: list[float | None] = []
+
+    def enter(self, left_s: float | None) -> CallRefusedError | None:
+        self.left_s.append(left_s)
+        if not self.room:
+            return CallRefusedError("RESOURCE_EXHAUSTED", "later", retry_ms=7)
+        self.room -= 1
+        return None
+
+    def leave(self) -> None:
+        self.room += 1
+
+    async def until_there_is(self, room: int) -> None:
+        async with asyncio.timeout(10):
+            while self.room != room:  # noqa: ASYNC110 - of another task, that tells nobody
+                await asyncio.sleep(0.001)
+
+
 @asynccontextmanager
-async def serving(answer: Any) -> AsyncIterator[str]:
+async def serving(answer: Any, door: CountingDoor | None = None) -> AsyncIterator[str]:
     server = TakingServer()
     server.add_registered_method_handlers(SERVICE, {"Say": grpc.unary_unary_rpc_method_handler(answer)})
+    if door is not None:
+        server.set_doors(SERVICE, {"Say": door})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
@@ -73,3 +100,127 @@ async def test_a_method_that_fails_ends_no_other_call() -> None:
         answers = await asyncio.gather(*(say(each) for each in (b"bad", b"good") * 40), return_exceptions=True)
     assert [each for each in answers if isinstance(each, bytes)] == [b"good"] * 40
     assert all(isinstance(each, grpc.aio.AioRpcError) for each in answers if not isinstance(each, bytes))
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    return request
+
+
+async def never(_request: bytes, _context: Any) -> bytes:
+    raise AssertionError("a refused call was served")
+
+
+@pytest.mark.parametrize("size", [0, 1, 10_000_000])  # the last does not fit what gRPC reads of its own accord
+async def test_a_call_is_refused_whatever_its_request_is(size: int) -> None:
+    async with serving(never, CountingDoor(0)) as address, grpc.aio.insecure_channel(address) as channel:
+        say: Any = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await say(bytes(size))
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.value.details() == "later"
+    assert dict(error.value.trailing_metadata())["grpc-retry-pushback-ms"] == "7"
+
+
+async def test_a_door_hears_what_time_a_caller_gives() -> None:
+    door = CountingDoor(1)
+    async with serving(echo, door) as address, grpc.aio.insecure_channel(address) as channel:
+        say: Any = channel.unary_unary(METHOD)
+        await say(b"")
+        await say(b"", timeout=50)
+    without, with_deadline = door.left_s
+    assert without is None
+    assert with_deadline is not None
+    assert 0 < with_deadline < 51  # gRPC sends it rounded up
+
+
+async def test_no_more_are_served_than_a_door_lets_in_and_the_others_are_all_refused() -> None:
+    door, inside, most = CountingDoor(3), 0, 0
+
+    async def answer(request: bytes, _context: Any) -> bytes:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0)
+        inside -= 1
+        return request
+
+    async with serving(answer, door) as address, grpc.aio.insecure_channel(address) as channel:
+        say: Any = channel.unary_unary(METHOD)
+        answers = await asyncio.gather(*(say(b"x") for _ in range(500)), return_exceptions=True)
+        assert door.room == 3
+        assert await say(b"y") == b"y"
+    refused = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
+    assert {each.code() for each in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert 0 < most <= 3
+    assert len(door.left_s) == 501
+
+
+@pytest.mark.parametrize("request_is_sent", [True, False])
+async def test_a_call_that_is_given_up_leaves(request_is_sent: bool) -> None:
+    door, called = CountingDoor(1), asyncio.Event()
+
+    async def answer(_request: bytes, _context: Any) -> bytes:
+        called.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving(answer, door) as address, grpc.aio.insecure_channel(address) as channel:
+        # As a stream, a call begins without its request.
+        stream: Any = channel.stream_unary(METHOD)
+        call = stream()
+        if request_is_sent:
+            await call.write(b"x")
+            await call.done_writing()
+            await called.wait()
+        else:
+            await call.wait_for_connection()
+        await door.until_there_is(room=0)
+        call.cancel()
+        await door.until_there_is(room=1)
+    assert called.is_set() == request_is_sent
+
+
+async def test_a_call_that_fails_leaves() -> None:
+    async def answer(_request: bytes, _context: Any) -> bytes:
+        raise ValueError
+
+    door = CountingDoor(1)
+    async with serving(answer, door) as address, grpc.aio.insecure_channel(address) as channel:
+        say: Any = channel.unary_unary(METHOD)
+        for _ in range(3):
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await say(b"x")
+            assert error.value.code() is grpc.StatusCode.UNKNOWN
+            assert door.room == 1
+
+
+async def test_a_caller_who_has_gone_before_its_refusal_costs_nobody_anything() -> None:
+    door = CountingDoor(0)
+    async with serving(echo, door) as address, grpc.aio.insecure_channel(address) as channel:
+        say: Any = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await say(b"")  # it is connected
+        for _ in range(200):
+            call = say(b"x")
+            await asyncio.sleep(0)
+            call.cancel()
+        door.room = 1_000  # some may still be on their way
+        assert await say(b"x") == b"x"
+
+
+async def test_a_call_whose_request_never_comes_keeps_nobody_out_for_long() -> None:
+    door = CountingDoor(1)
+    async with serving(echo, door) as address, grpc.aio.insecure_channel(address) as channel:
+        stream: Any = channel.stream_unary(METHOD)
+        waiting = stream()
+        await door.until_there_is(room=0)
+        say: Any = channel.unary_unary(METHOD)
+        refused = True
+        async with asyncio.timeout(10):
+            while refused:
+                try:
+                    assert await say(b"x") == b"x"
+                    refused = False
+                except grpc.aio.AioRpcError:
+                    pass
+        waiting.cancel()

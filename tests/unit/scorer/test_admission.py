@@ -25,9 +25,11 @@ def entered(
     return count
 
 
-def leave(admission: Admission, count: int, *, turn_ms: float | None = None, entered_as: int = A_QUEUE) -> None:
+def leave(admission: Admission, count: int, *, turn_ms: float | None = None, inside: int = A_QUEUE) -> None:
     for _ in range(count):
-        admission.leave(entered_as, turn_ms=turn_ms)
+        if turn_ms is not None:
+            admission.learn(turn_ms=turn_ms, inside=inside)
+        admission.leave()
 
 
 def waiting(each_ms: float) -> Admission:
@@ -102,7 +104,7 @@ def test_who_names_no_deadline_is_refused_only_in_a_crowd() -> None:
 def test_calls_that_have_hardly_company_say_nothing() -> None:
     admission, now_ns = with_a_queue(1.0, inside=A_QUEUE + 1)
     for _ in range(ENOUGH):
-        leave(admission, 1, turn_ms=1_000.0, entered_as=A_QUEUE - 1)
+        leave(admission, 1, turn_ms=1_000.0, inside=A_QUEUE - 1)
         admission.enter(now_ns)
 
     assert A_QUEUE + 1 + entered(admission, now_ns, left_ms=39.5) == 20
@@ -129,22 +131,23 @@ class Server:
     refused: int = 0
     now_ms: float = 0.0
     free_ms: float = 0.0
-    leaving: list[tuple[float, float, int]] = field(default_factory=list)  # a heap: when, after which wait, as which
+    leaving: list[tuple[float, float, int]] = field(default_factory=list)  # a heap: when, wait, inside
 
     def serve(self, *, times_capacity: float, calls: int) -> None:
         for _ in range(calls):
             self.now_ms += self.each_ms / times_capacity
             now_ns = round(self.now_ms * MS)
             while self.leaving and self.leaving[0][0] <= self.now_ms:
-                _, waited_ms, entered_as = heapq.heappop(self.leaving)
-                self.admission.leave(entered_as, turn_ms=waited_ms / TURNS)
+                _, waited_ms, inside = heapq.heappop(self.leaving)
+                self.admission.learn(turn_ms=waited_ms / TURNS, inside=inside)
+                self.admission.leave()
             if not self.admission.has_room(now_ns, left_ms=ALLOWED_MS):
                 self.refused += 1
                 continue
             waited_ms = max(0.0, self.free_ms - self.now_ms)
             self.took_ms.append(waited_ms + self.each_ms + self.besides_ms)
-            entered_as = self.admission.enter(now_ns)
-            heapq.heappush(self.leaving, (self.now_ms + self.took_ms[-1], waited_ms, entered_as))
+            self.admission.enter(now_ns)
+            heapq.heappush(self.leaving, (self.now_ms + self.took_ms[-1], waited_ms, self.admission.inside))
             self.free_ms = self.now_ms + waited_ms + self.each_ms
 
 

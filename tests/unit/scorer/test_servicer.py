@@ -11,6 +11,7 @@ from fraud.v1.scoring_pb2 import ScoreBatchItem, ScoreBatchRequest, ScoreRequest
 from fraud.v1.transaction_pb2 import Transaction
 from opentelemetry.sdk.resources import Resource
 
+from feature_service.call_taking import TakingServer
 from feature_service.contract_settings import ContractSettings
 from feature_service.money import RateTable
 from scorer.budget import StageShares
@@ -47,8 +48,9 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
         max_score_calls=1,
         max_batch_calls=1,
     )
-    server = grpc.aio.server()
-    server.add_registered_method_handlers(SERVICE, ScoringServicer(calls).methods())
+    servicer, server = ScoringServicer(calls), TakingServer()
+    server.add_registered_method_handlers(SERVICE, servicer.methods())
+    server.set_doors(SERVICE, servicer.doors())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     yield f"127.0.0.1:{port}"
