@@ -48,7 +48,7 @@ def main() -> int:
                 if "loads" in arguments.only:
                     measured.extend(measure_loads(context, given, targets))
                 if "overload" in arguments.only:
-                    levels.extend(measure_overload(context, given, targets.traced))
+                    levels = measure_overload(context, given, targets.traced)
     except (BenchError, ClusterError, TimeoutError) as error:
         failure = error
     found = as_json(measured, levels, price_per_vcpu_hour=arguments.price, machine=machine)

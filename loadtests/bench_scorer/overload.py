@@ -1,10 +1,10 @@
 """More calls than a scorer can answer: how many are still answered in time, and how the others are refused.
 
-The rate at which most are is looked for once. Then it and rates beyond it take turns, so that all meet the same
-disturbances: goodput is set against the peak's of the same rounds.
+In rounds: how many get an answer with some in flight, the saturation rate; then calls below it, at it and beyond it.
+A machine that others use too is at another pace a minute later, so each round has rates of its own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -23,8 +23,7 @@ from loadtests.scoring import ScoringInput
 DEADLINE_MS: Final = 25.0
 _IN_FLIGHT: Final = 16
 _MOST_PER_S: Final = 8_000
-_BELOW: Final = (0.6, 0.8, 1.0, 1.2)  # of what is answered with some in flight: the peak is looked for here
-_BEYOND: Final = (1.5, 3.0)  # of the rate of the peak
+_SHARES: Final = (0.6, 0.8, 1.0, 1.5, 3.0)  # of the saturation rate
 _ROUNDS: Final = 4
 _LAGS_MS: Final = 5.0  # a client that is later than this is a part of what it measures
 
@@ -33,7 +32,7 @@ _LAGS_MS: Final = 5.0  # a client that is later than this is a part of what it m
 class Level:
     """Calls at one rate, with a deadline, of all its rounds. Shares are of all of them."""
 
-    of_saturation: float | None  # None while the saturation rate is looked for, 1 at it
+    of_saturation: float
     offered_per_s: float
     goodput_per_s: float  # answered within the deadline
     refused_share: float  # with RESOURCE_EXHAUSTED
@@ -53,7 +52,7 @@ class Level:
         return {**asdict(self), "client_lags": self.client_lags}
 
     @classmethod
-    def of(cls, rounds: Sequence[Calls], *, offered_per_s: float, of_saturation: float | None) -> "Level":
+    def of(cls, rounds: Sequence[Calls], *, of_saturation: float) -> "Level":
         took_s = np.concatenate([calls.ended_s - calls.sent_s for calls in rounds])
         late_s = np.concatenate([calls.sent_s - calls.started_s for calls in rounds])
         succeeded = np.concatenate([calls.succeeded for calls in rounds])
@@ -61,10 +60,11 @@ class Level:
         refused = np.array([status is grpc.StatusCode.RESOURCE_EXHAUSTED for status in statuses])
         in_time = succeeded & (took_s <= DEADLINE_MS / 1_000)
         served_s = [ScoreResponse.FromString(each).took_us / 1e6 for calls in rounds for each in calls.responses]
+        seconds = sum(calls.seconds for calls in rounds)
         return cls(
             of_saturation=of_saturation,
-            offered_per_s=offered_per_s,
-            goodput_per_s=float(in_time.sum()) / sum(calls.seconds for calls in rounds),
+            offered_per_s=len(statuses) / seconds,
+            goodput_per_s=float(in_time.sum()) / seconds,
             refused_share=float(refused.mean()),
             hinted_share=sum(calls.retry_hints for calls in rounds) / max(1, int(refused.sum())),
             too_late_share=float((~in_time & ~refused).mean()),
@@ -75,38 +75,27 @@ class Level:
         )
 
 
-def measure_overload(context: Context, given: ScoringInput, target: Target) -> Iterator[Level]:
+def measure_overload(context: Context, given: ScoringInput, target: Target) -> list[Level]:
     seconds = 2.0 if context.quick else 4.0
-    context.say(f"overload: {_IN_FLIGHT} in flight, to know where to look")
-    requests = score_requests(given, round(seconds * _MOST_PER_S), prefix="overload-")
-    closed = call_in_flight(target.score, requests, in_flight=_IN_FLIGHT, seconds=seconds)
-    answered_per_s = len(closed.responses) / closed.seconds
-
-    def calls(rate_per_s: float, part: str) -> Calls:
-        schedule = Schedule.lasting(seconds, rate_per_s=rate_per_s)
-        context.say(f"overload: {rate_per_s:,.0f} calls a second for {seconds:.0f} s")
-        prefix = f"overload-{rate_per_s:.0f}-{part}-"
-        requests = score_requests(given, schedule.count, prefix=prefix, timeout_s=DEADLINE_MS / 1_000)
-        return call_on_schedule(target.score, requests, schedule)
-
-    below = []
-    for share in _BELOW:
-        rate_per_s = share * answered_per_s
-        below.append(Level.of([calls(rate_per_s, "below")], offered_per_s=rate_per_s, of_saturation=None))
-        yield below[-1]
-    peak = max(below, key=lambda each: each.goodput_per_s)
-    rounds: dict[float, list[Calls]] = {share: [] for share in (1.0, *_BEYOND)}
+    rounds: dict[float, list[Calls]] = {share: [] for share in _SHARES}
     for number in range(1 if context.quick else _ROUNDS):
+        context.say(f"overload: {_IN_FLIGHT} in flight for {seconds:.0f} s")
+        requests = score_requests(given, round(seconds * _MOST_PER_S), prefix=f"overload-{number}-")
+        saturated = call_in_flight(target.score, requests, in_flight=_IN_FLIGHT, seconds=seconds)
+        saturation_per_s = len(saturated.responses) / saturated.seconds
         for share, done in rounds.items():
-            done.append(calls(share * peak.offered_per_s, f"{share}-{number}"))
-    for share, done in rounds.items():
-        yield Level.of(done, offered_per_s=share * peak.offered_per_s, of_saturation=share)
+            schedule = Schedule.lasting(seconds, rate_per_s=share * saturation_per_s)
+            context.say(f"overload: {schedule.rate_per_s:,.0f} calls a second for {seconds:.0f} s")
+            prefix = f"overload-{number}-{share:g}-"
+            requests = score_requests(given, schedule.count, prefix=prefix, timeout_s=DEADLINE_MS / 1_000)
+            done.append(call_on_schedule(target.score, requests, schedule))
+    return [Level.of(done, of_saturation=share) for share, done in rounds.items()]
 
 
-def goodput_kept(levels: Sequence[Level]) -> Mapping[float, float]:
-    """By the share of the saturation rate that was offered: goodput against that at the saturation rate itself."""
-    goodput = {each.of_saturation: each.goodput_per_s for each in levels if each.of_saturation is not None}
-    return {share: found / goodput[1.0] for share, found in goodput.items()}
+def goodput_kept(levels: Sequence[Level]) -> list[float]:
+    """For each, goodput against its peak among them."""
+    peak_per_s = max((each.goodput_per_s for each in levels), default=0.0)
+    return [each.goodput_per_s / peak_per_s if peak_per_s else 0.0 for each in levels]
 
 
 def _latencies(seconds: NDArray[np.float64]) -> Latencies | None:

@@ -34,14 +34,13 @@ _LAGS: Final = " (the client lags)"
 def as_json(
     measured: Sequence[Measured], levels: Sequence[Level], *, price_per_vcpu_hour: float, machine: Mapping[str, str]
 ) -> dict[str, Any]:
-    kept = goodput_kept(levels)
     return {
         "machine": dict(machine),
         "price_per_vcpu_hour": price_per_vcpu_hour,
         "loads": [each.as_json(price_per_vcpu_hour=price_per_vcpu_hour) for each in measured],
         "overload": [
-            {**level.as_json(), "goodput_of_peak": None if level.of_saturation is None else kept[level.of_saturation]}
-            for level in levels
+            {**level.as_json(), "goodput_of_peak": kept}
+            for level, kept in zip(levels, goodput_kept(levels), strict=True)
         ],
     }
 
@@ -68,10 +67,11 @@ def render_markdown(found: Mapping[str, Any]) -> str:
 def _tables(found: Mapping[str, Any]) -> list[tuple[str, Sequence[str], list[tuple[str, ...]]]]:
     price = found["price_per_vcpu_hour"]
     cost = f"cost of a million scores = CPU µs a score / 3,600 * {price:g} a vCPU hour, processors used to the full"
-    return [
+    tables = [
         (f"Loads ({cost})", _LOADS, [_load_row(each) for each in found["loads"]]),
         ("Overload: calls with a deadline of 25 ms", _LEVELS, [_level_row(each) for each in found["overload"]]),
     ]
+    return [table for table in tables if table[-1]]
 
 
 def _load_row(found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -90,12 +90,11 @@ def _load_row(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _level_row(found: Mapping[str, Any]) -> tuple[str, ...]:
     refusals, answers, server = found["refusals"], found["answers"], found["server"]
-    beyond = found["of_saturation"]
     return (
         f"{found['offered_per_s']:,.0f}{_LAGS if found['client_lags'] else ''}",
-        "" if beyond is None else f"{beyond:g} x",
+        f"{found['of_saturation']:g} x",
         f"{found['goodput_per_s']:,.0f}",
-        "" if beyond is None else _percent(found["goodput_of_peak"]),
+        _percent(found["goodput_of_peak"]),
         _percent(found["refused_share"]),
         _percent(found["hinted_share"]) if refusals else "-",
         _percent(found["too_late_share"]),

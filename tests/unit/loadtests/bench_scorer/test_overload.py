@@ -20,7 +20,7 @@ CALLS = Calls(
     responses=[ScoreResponse(took_us=each).SerializeToString() for each in (9_000, 24_000)],
     retry_hints=1,
 )
-LEVEL = Level.of([CALLS], offered_per_s=10.0, of_saturation=1.5)
+LEVEL = Level.of([CALLS], of_saturation=1.5)
 
 
 def test_only_answers_within_the_deadline_are_good() -> None:
@@ -43,12 +43,13 @@ def test_a_client_that_is_late_itself_is_named() -> None:
     assert LEVEL.sent_late_p99_ms == pytest.approx(1.0)
     assert not LEVEL.client_lags
     late = replace(CALLS, sent_s=CALLS.started_s + 0.006)
-    assert Level.of([late], offered_per_s=10.0, of_saturation=None).as_json()["client_lags"]
+    assert Level.of([late], of_saturation=1.0).as_json()["client_lags"]
 
 
 def test_rounds_count_together() -> None:
+    assert LEVEL.offered_per_s == pytest.approx(5 / CALLS.seconds)
     lost = replace(CALLS, statuses=[LATE] * 5, responses=[], retry_hints=0)
-    level = Level.of([CALLS, lost], offered_per_s=10.0, of_saturation=1.5)
+    level = Level.of([CALLS, lost], of_saturation=1.5)
     assert level.goodput_per_s == pytest.approx(1 / (2 * CALLS.seconds))
     assert level.refused_share == pytest.approx(2 / 10)
     assert level.too_late_share == pytest.approx(7 / 10)
@@ -57,16 +58,17 @@ def test_rounds_count_together() -> None:
 
 def test_where_nothing_was_refused_or_answered_there_are_no_latencies() -> None:
     lost = replace(CALLS, statuses=[LATE] * 5, responses=[])
-    level = Level.of([lost], offered_per_s=10.0, of_saturation=None)
+    level = Level.of([lost], of_saturation=1.0)
     assert (level.refusals, level.answers, level.server) == (None, None, None)
     assert level.too_late_share == 1.0
     assert level.goodput_per_s == 0.0
 
 
-def test_goodput_under_overload_is_set_against_its_peak() -> None:
+def test_goodput_is_set_against_its_peak_at_whatever_rate_that_was() -> None:
     levels = [
-        replace(LEVEL, of_saturation=beyond, goodput_per_s=goodput)
-        for beyond, goodput in ((None, 500.0), (None, 1_200.0), (1.0, 1_000.0), (1.5, 800.0), (3.0, 250.0))
+        replace(LEVEL, of_saturation=share, goodput_per_s=goodput)
+        for share, goodput in ((0.8, 1_000.0), (1.0, 900.0), (1.5, 800.0), (3.0, 250.0))
     ]
-    assert goodput_kept(levels) == {1.0: 1.0, 1.5: 0.8, 3.0: 0.25}
-    assert not goodput_kept([])
+    assert goodput_kept(levels) == [1.0, 0.9, 0.8, 0.25]
+    assert goodput_kept([replace(LEVEL, goodput_per_s=0.0)]) == [0.0]
+    assert goodput_kept([]) == []

@@ -29,7 +29,5 @@ def test_the_terminal_shows_the_same() -> None:
 
 def test_a_client_that_lags_is_named_beside_its_figures() -> None:
     lagging = replace(MEASURED, sent_late_p99_ms=5.1)
-    written = as_json(
-        [lagging], [replace(LEVEL, of_saturation=None, sent_late_p99_ms=6.0)], price_per_vcpu_hour=0.05, machine={}
-    )
+    written = as_json([lagging], [replace(LEVEL, sent_late_p99_ms=6.0)], price_per_vcpu_hour=0.05, machine={})
     assert render_markdown(written).count("(the client lags)") == 2
