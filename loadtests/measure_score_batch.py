@@ -1,9 +1,7 @@
 """ScoreBatch: transactions a second of one scorer process, in batches as the stream processor sends them."""
 
-from collections import Counter
 from typing import Final
 
-from fraud.v1.decision_pb2 import Tier
 from fraud.v1.scoring_pb2 import ScoreBatchResponse
 
 from loadtests.calls import Method, call_in_flight
@@ -13,6 +11,7 @@ from loadtests.figures import Result, Target, Value
 from loadtests.latency import Latencies
 from loadtests.score_cluster import score_cluster
 from loadtests.score_requests import BATCH, score_batch_requests
+from loadtests.score_rounds import tiers_and_actions
 from loadtests.scoring import scoring_input
 
 _METHOD: Final = "/fraud.v1.ScoringService/ScoreBatch"
@@ -36,14 +35,13 @@ def measure(context: Context) -> list[Result]:
             used = cpu.us_each(len(calls.responses) * BATCH, of="transaction")
             rates[in_flight] = len(calls.responses) * BATCH / calls.seconds
     results = [result for response in calls.responses for result in ScoreBatchResponse.FromString(response).results]
-    tiers = Counter(Tier.Name(result.decision.tier) for result in results)
     latencies = Latencies.of(calls.latencies_s)
     details: dict[str, Value] = {
         "one_batch_at_a_time": round(rates[1]),
         "batch_p50_ms": round(latencies.p50_ms, 1),
         "batch_p99_ms": round(latencies.p99_ms, 1),
         **used,
-        **tiers,
+        **tiers_and_actions([result.decision for result in results]),
         **calls.refusals,
     }
     return [Result("ScoreBatch, 256 a call, 4 in flight", "transactions/s", rates[_IN_FLIGHT], _TARGET, details)]

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fraud.v1.decision_pb2 import Action, Tier
+from fraud.v1.decision_pb2 import Action, Decision, Tier
 from fraud.v1.scoring_pb2 import ScoreResponse
 
 from loadtests.calls import Calls
@@ -47,8 +47,13 @@ class Rounds:
 def outcomes(calls: Sequence[Calls]) -> dict[str, Value]:
     """Of Score: how many answers of each tier and action, with each stage skipped, and how many refusals."""
     decisions = [ScoreResponse.FromString(response).decision for each in calls for response in each.responses]
-    tiers = Counter(Tier.Name(decision.tier) for decision in decisions)
-    actions = Counter(Action.Name(decision.action) for decision in decisions)
     skipped = Counter(f"skipped_{stage}" for decision in decisions for stage in decision.skipped_stages)
     refusals = sum((each.refusals for each in calls), Counter[str]())
-    return {**tiers, **actions, **skipped, **refusals}
+    return {**tiers_and_actions(decisions), **skipped, **refusals}
+
+
+def tiers_and_actions(decisions: Sequence[Decision]) -> dict[str, Value]:
+    """How many of each. What is not approved was explained, which costs."""
+    tiers = Counter(Tier.Name(decision.tier) for decision in decisions)
+    actions = Counter(Action.Name(decision.action) for decision in decisions)
+    return {**tiers, **actions}
