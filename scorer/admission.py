@@ -17,8 +17,10 @@ A_QUEUE: Final = 4
 # believed for longer.
 _STANDING_NS: Final = 40_000_000
 _OVERLOADED_NS: Final = 500_000_000
-# Who names no deadline waits among so many for as long as it takes, and may not keep others out beyond that.
+# Who names no deadline waits among so many for as long as it takes. He may keep others out beyond that only for a queue
+# that a stall of the machine has left: a busy server takes longer to work through it than through a burst.
 A_CROWD: Final = 16
+_STALLED_NS: Final = 500_000_000
 # Of the time that a call has left: what calls take varies, and the answer's way back is its caller's time as well.
 OF_THE_TIME: Final = 0.5
 # On its way a call waits for so many turns: about as many times as long as for the last one, where the store is quick.
@@ -48,9 +50,11 @@ class Admission:
             return False
         if self._inside < (A_CROWD if patient else A_QUEUE):
             return True
-        if now_ns - self._queue_since_ns > _STANDING_NS:
+        stood_ns = now_ns - self._queue_since_ns
+        if stood_ns > _STANDING_NS:
             self._overloaded_until_ns = now_ns + _OVERLOADED_NS
-        return now_ns >= self._overloaded_until_ns or self.wait_ms <= OF_THE_TIME * left_ms
+        is_passing = stood_ns <= _STALLED_NS if patient else now_ns >= self._overloaded_until_ns
+        return is_passing or self.wait_ms <= OF_THE_TIME * left_ms
 
     def enter(self, now_ns: int) -> None:
         """Whoever enters must `leave`."""

@@ -101,6 +101,14 @@ def test_who_names_no_deadline_is_refused_only_in_a_crowd() -> None:
     assert A_QUEUE + entered(admission, now_ns, left_ms=25, patient=True) == A_CROWD
 
 
+def test_who_names_no_deadline_is_let_in_behind_a_queue_that_a_stall_left() -> None:
+    admission, _ = with_a_queue(10.0, inside=A_CROWD)
+
+    assert admission.has_room(400 * MS, left_ms=25, patient=True)
+    assert not admission.has_room(400 * MS, left_ms=25)
+    assert not admission.has_room(600 * MS, left_ms=25, patient=True)
+
+
 def test_calls_that_have_hardly_company_say_nothing() -> None:
     admission, now_ns = with_a_queue(1.0, inside=A_QUEUE + 1)
     for _ in range(ENOUGH):
