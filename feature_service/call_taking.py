@@ -90,12 +90,9 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
         door = self._doors.get(name)
         while True:
             call = await super()._request_registered_call(method)
-            if door is None:
-                self._serve(name, self._methods, call)
-                continue
             context = cygrpc._ServicerContext(call, None, None, self._loop)  # noqa: SLF001
-            found = door.enter(context.time_remaining())
-            if isinstance(found, Place):
+            found = None if door is None else door.enter(context.time_remaining())
+            if found is None or isinstance(found, Place):
                 self._serve(name, self._methods, call, found)
                 continue
             # It ends by an error in any case; by another one where the caller has gone.
@@ -134,7 +131,7 @@ def _behind_door(handler: "grpc.RpcMethodHandler[Any, Any]") -> "grpc.RpcMethodH
 
     async def call(request: Any, context: Any) -> Any:
         place = _place.get()
-        if (refused := place.begin(context.time_remaining())) is not None:
+        if (refused := place.begin(context.time_remaining)) is not None:
             await grpc_abort.abort(context, refused)
         try:
             return await answer(request, context)

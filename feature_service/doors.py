@@ -33,12 +33,15 @@ class Place:
         self._begun = False
         self.since_ns = since_ns
 
-    def begin(self, left_s: float | None) -> CallRefusedError | None:
-        """The request is there. A call whose place was not kept so long is let in or refused now."""
+    def begin(self, left_s: Callable[[], float | None]) -> CallRefusedError | None:
+        """The request is there. A call whose place was not kept so long is let in or refused now.
+
+        `left_s`: what its caller still gives it, asked only then.
+        """
         self._begun = True
         if self._taken:
             return None
-        refused = self._door.enter(left_s)
+        refused = self._door.enter(left_s())
         self._taken = refused is None
         return refused
 

@@ -7,22 +7,13 @@ from hypothesis import strategies as st
 
 from feature_service.doors import Doorway, Place
 from feature_service.refusal import CallRefusedError
+from tests.unit.feature_service.counting_door import CountingDoor
 
 MS = 1_000_000
 
 
-@dataclass
-class CountingDoor:
-    room: int
-
-    def enter(self, left_s: float | None) -> CallRefusedError | None:
-        if not self.room:
-            return CallRefusedError("RESOURCE_EXHAUSTED", "later")
-        self.room -= 1
-        return None
-
-    def leave(self) -> None:
-        self.room += 1
+def no_deadline() -> None:
+    return None
 
 
 @dataclass
@@ -51,8 +42,8 @@ def test_calls_whose_requests_never_come_keep_nobody_out() -> None:
     entrance.now_ns += 101 * MS
     others = [entrance.enter(), entrance.enter()]
 
-    assert all(each.begin(None) is None for each in others)
-    assert [each.begin(None) is None for each in waiting] == [False, False]  # too late
+    assert all(each.begin(no_deadline) is None for each in others)
+    assert [each.begin(no_deadline) is None for each in waiting] == [False, False]  # too late
     for each in (*waiting, *others):
         each.give_back()
     assert entrance.door.room == 2
@@ -64,7 +55,7 @@ def test_a_request_that_comes_late_finds_a_place_if_there_is_one() -> None:
     entrance.now_ns += 101 * MS
     other = entrance.enter()
 
-    assert late.begin(None) is None
+    assert late.begin(no_deadline) is None
     assert entrance.is_shut()
     late.give_back()
     other.give_back()
@@ -74,7 +65,7 @@ def test_a_request_that_comes_late_finds_a_place_if_there_is_one() -> None:
 def test_a_call_that_has_begun_keeps_its_place_for_as_long_as_it_takes() -> None:
     entrance = Entrance(CountingDoor(1))
     place = entrance.enter()
-    assert place.begin(None) is None
+    assert place.begin(no_deadline) is None
     entrance.now_ns += 60_000 * MS
 
     assert entrance.is_shut()
@@ -96,7 +87,7 @@ def test_places_that_were_given_come_back_once(room: int, steps: list[tuple[str,
                 every.append(found)
         elif what == "begin" and coming:
             place = coming.pop(which % len(coming))
-            if place.begin(None) is None:
+            if place.begin(no_deadline) is None:
                 inside.append(place)
         elif what == "leave" and inside:
             inside.pop(which % len(inside)).give_back()
