@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -35,7 +36,8 @@ def describe_machine() -> dict[str, str]:
         "memory": f"{memory_kib / 2**20:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
         "load_before": f"{one:.2f} {five:.2f} {fifteen:.2f}",
-        "python": platform.python_version(),
+        # How it was built matters as much as its version: the place tells whose build it is.
+        "python": f"{platform.python_version()} of {sys.base_prefix}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
         "redis_server": _answer(["redis-server", "--version"], r"v=([\d.]+)"),
         "kafka": _kafka_version(),

@@ -131,7 +131,7 @@ async def test_no_more_are_served_than_a_door_lets_in_and_the_others_are_all_ref
     refused = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
     assert {each.code() for each in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert 0 < most <= 3
-    assert len(door.left_s) == 501
+    assert len(door.left_s) >= 501  # more where the machine stood still until a place had lapsed
 
 
 @pytest.mark.parametrize("request_is_sent", [True, False])
