@@ -10,22 +10,46 @@ there, and nothing else is missing.
 
 from typing import Final
 
-# So many inside wait for one another, and not for other things: fewer are let in always.
+# So many inside wait for one another, and not for other things: fewer are let in always. Where they have been inside
+# for so long without a break, the queue stands: a burst that can be served in time has passed by then.
 A_QUEUE: Final = 4
-# Where they have been inside for so long without a break, the queue stands: a burst that can be served in time has
-# passed by then. Late calls are given up together, so a queue that helps nobody comes and goes: what it says is
-# believed for longer.
 _STANDING_NS: Final = 40_000_000
-_OVERLOADED_NS: Final = 500_000_000
 # Who names no deadline waits among so many for as long as it takes. He may keep others out beyond that only for a queue
 # that a stall of the machine has left: a busy server takes longer to work through it than through a burst.
 A_CROWD: Final = 16
 _STALLED_NS: Final = 500_000_000
+# Late calls are given up together, so a queue that helps nobody comes and goes: what it says is believed for longer.
+_OVERLOADED_NS: Final = 500_000_000
 # Of the time that a call has left: what calls take varies, and the answer's way back is its caller's time as well.
 OF_THE_TIME: Final = 0.5
 # On its way a call waits for so many turns: about as many times as long as for the last one, where the store is quick.
 TURNS: Final = 9
 _MEMORY: Final = 0.02  # weight of the newest call
+
+
+class _Queue:
+    """So many inside or more, and for how long."""
+
+    __slots__ = ("_believed_until_ns", "_least", "_since_ns", "_standing_ns")
+
+    def __init__(self, least: int, standing_ns: int) -> None:
+        self._least = least
+        self._standing_ns = standing_ns
+        self._since_ns = 0
+        self._believed_until_ns = 0
+
+    def grow(self, inside: int, now_ns: int) -> None:
+        """One has entered; `inside`: with him."""
+        if inside == self._least:
+            self._since_ns = now_ns
+
+    def stands(self, inside: int, now_ns: int) -> bool:
+        """Before one more."""
+        if inside < self._least:
+            return False
+        if now_ns - self._since_ns > self._standing_ns:
+            self._believed_until_ns = now_ns + _OVERLOADED_NS
+        return now_ns < self._believed_until_ns
 
 
 class Admission:
@@ -38,8 +62,8 @@ class Admission:
         """`limit`: never more inside than this."""
         self._limit = limit
         self._inside = 0
-        self._queue_since_ns = 0
-        self._overloaded_until_ns = 0
+        self._queue = _Queue(A_QUEUE, _STANDING_NS)
+        self._crowd = _Queue(A_CROWD, _STALLED_NS)
         self._turn_each_ms = 0.0
 
     def has_room(self, now_ns: int, *, left_ms: float, patient: bool = False) -> bool:
@@ -48,19 +72,14 @@ class Admission:
         """
         if self._inside >= self._limit:
             return False
-        if self._inside < (A_CROWD if patient else A_QUEUE):
-            return True
-        stood_ns = now_ns - self._queue_since_ns
-        if stood_ns > _STANDING_NS:
-            self._overloaded_until_ns = now_ns + _OVERLOADED_NS
-        is_passing = stood_ns <= _STALLED_NS if patient else now_ns >= self._overloaded_until_ns
-        return is_passing or self.wait_ms <= OF_THE_TIME * left_ms
+        queue = self._crowd if patient else self._queue
+        return not queue.stands(self._inside, now_ns) or self.wait_ms <= OF_THE_TIME * left_ms
 
     def enter(self, now_ns: int) -> None:
         """Whoever enters must `leave`."""
         self._inside += 1
-        if self._inside == A_QUEUE:
-            self._queue_since_ns = now_ns
+        self._queue.grow(self._inside, now_ns)
+        self._crowd.grow(self._inside, now_ns)
 
     def leave(self) -> None:
         self._inside -= 1

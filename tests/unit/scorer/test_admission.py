@@ -95,18 +95,21 @@ def test_who_has_less_time_is_refused_first() -> None:
 
 
 def test_who_names_no_deadline_is_refused_only_in_a_crowd() -> None:
-    admission, now_ns = with_a_queue(10.0)
-    assert not admission.has_room(now_ns, left_ms=25)
+    admission, now_ns = with_a_queue(10.0, inside=A_CROWD)
+    assert not admission.has_room(now_ns, left_ms=25, patient=True)
+    leave(admission, 1)
 
-    assert A_QUEUE + entered(admission, now_ns, left_ms=25, patient=True) == A_CROWD
+    assert not admission.has_room(now_ns, left_ms=25)
+    assert entered(admission, now_ns, left_ms=25, patient=True) == 1
 
 
 def test_who_names_no_deadline_is_let_in_behind_a_queue_that_a_stall_left() -> None:
-    admission, _ = with_a_queue(10.0, inside=A_CROWD)
+    admission, now_ns = with_a_queue(10.0)  # such as behind a slow store
+    entered(admission, now_ns, left_ms=25, patient=True, most=A_CROWD - A_QUEUE)
 
-    assert admission.has_room(400 * MS, left_ms=25, patient=True)
-    assert not admission.has_room(400 * MS, left_ms=25)
-    assert not admission.has_room(600 * MS, left_ms=25, patient=True)
+    assert admission.has_room(now_ns + 400 * MS, left_ms=25, patient=True)
+    assert not admission.has_room(now_ns + 400 * MS, left_ms=25)
+    assert not admission.has_room(now_ns + 600 * MS, left_ms=25, patient=True)
 
 
 def test_calls_that_have_hardly_company_say_nothing() -> None:
