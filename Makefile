@@ -5,8 +5,8 @@
 	parity-full oracle-full
 
 # The system's own first: distributions build theirs with profile-guided optimisation, who compiles one by hand or with
-# pyenv does not unless asked to, and a scorer on such a Python answers a fifth fewer calls. It must be able to make a
-# virtual environment, for which Debian has a package of its own.
+# pyenv does not unless asked to, and a scorer on such a Python answered up to a fifth fewer calls. It must be able to
+# make a virtual environment, for which Debian has a package of its own.
 CANDIDATES := /usr/bin/python3.11 /usr/bin/python3.12 python3.11 python3.12 python3
 IS_USABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for each in $(CANDIDATES); do \

@@ -105,7 +105,7 @@ def test_who_names_no_deadline_is_refused_only_in_a_crowd() -> None:
 
 def test_who_names_no_deadline_is_let_in_behind_a_queue_that_a_stall_left() -> None:
     admission, now_ns = with_a_queue(10.0)  # such as behind a slow store
-    entered(admission, now_ns, left_ms=25, patient=True, most=A_CROWD - A_QUEUE)
+    assert A_QUEUE + entered(admission, now_ns, left_ms=25, patient=True, most=A_CROWD - A_QUEUE) == A_CROWD
 
     assert admission.has_room(now_ns + 400 * MS, left_ms=25, patient=True)
     assert not admission.has_room(now_ns + 400 * MS, left_ms=25)
