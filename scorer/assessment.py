@@ -26,7 +26,7 @@ from scorer.policy import Action, Answer, Decider, Override, Rule, Tier
 from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
-_NOT_ASKED: Final[Mapping[str, float]] = {}
+NOT_ASKED: Final[Mapping[str, float]] = {}
 _NOWHERE: Final = -1  # a key's place where there is none
 
 log = structlog.get_logger(__name__)
@@ -223,7 +223,7 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
-            request = _NOT_ASKED
+            request = NOT_ASKED
             if decider.has_rules(tier):
                 request = dict(zip(REQUEST_FEATURES, predictions.request_values[index].tolist(), strict=True))
             decided, rules = decider.decide(

@@ -9,22 +9,35 @@ from numpy.typing import NDArray
 
 from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.records import MISSING_INT64
-from scorer.assessment import Assessment
+from scorer.assessment import NOT_ASKED, Assessment
 from scorer.group import Group
-from scorer.policy import Tier
-from scorer.serving import ServedModel, Serving
+from scorer.policy import Decider, Tier
+from scorer.policy.lists import NO_MATCH
+from scorer.serving import ServedModel
 from telemetry.trace_context import TraceContext
 
 
 class ToShadow(NamedTuple):
     """A payment that a full model decided."""
 
-    serving: Serving
+    group: Group
+    place: int  # in the group
     assessment: Assessment
-    transaction_id: str
-    amount_minor: int | None
     decided_at_ms: int
-    context: TraceContext  # of the score's span
+
+    @property
+    def transaction_id(self) -> str:
+        return self.group.payments.transaction_ids[self.place]
+
+    @property
+    def amount_minor(self) -> int | None:
+        amount = int(self.group.payments.rows["amount_minor"][self.place])
+        return None if amount == MISSING_INT64 else amount
+
+    @property
+    def context(self) -> TraceContext:
+        """Of the score's span."""
+        return self.group.contexts[self.place]
 
 
 class Shadowed(NamedTuple):
@@ -34,17 +47,8 @@ class Shadowed(NamedTuple):
 
 def to_shadow(group: Group, answered: Sequence[tuple[int, Assessment, int]]) -> list[ToShadow]:
     """Those of a group (place in it, assessment, decided_at_ms) that have the features a challenger predicts from."""
-    payments = group.payments
-    amounts = payments.rows["amount_minor"].tolist()
     return [
-        ToShadow(
-            group.serving,
-            assessment,
-            payments.transaction_ids[place],
-            None if amounts[place] == MISSING_INT64 else amounts[place],
-            decided_at_ms,
-            group.contexts[place],
-        )
+        ToShadow(group, place, assessment, decided_at_ms)
         for place, assessment, decided_at_ms in answered
         if assessment.model is not None and assessment.tier <= Tier.DEGRADED_STALE
     ]
@@ -52,27 +56,27 @@ def to_shadow(group: Group, answered: Sequence[tuple[int, Assessment, int]]) -> 
 
 def shadow_scores(decided: Sequence[ToShadow], challenger: ServedModel) -> list[Shadowed]:
     """Of payments decided by one serving. Raises: ModelError."""
-    serving = decided[0].serving
+    serving = decided[0].group.serving
     features = np.stack([each.assessment.all_features for each in decided])
-    probabilities = challenger.scoring.probabilities(features[:, challenger.columns])
+    probabilities = challenger.scoring.probabilities(features[:, challenger.columns]).tolist()
     requests: NDArray[np.float64] = features[:, serving.request_columns]
     return [
-        Shadowed(_score(each, challenger, probability, request), each.context)
-        for each, probability, request in zip(decided, probabilities.tolist(), requests.tolist(), strict=True)
+        Shadowed(_score(each, serving.decider, challenger, probability, request), each.context)
+        for each, probability, request in zip(decided, probabilities, requests, strict=True)
     ]
 
 
-def _score(decided: ToShadow, challenger: ServedModel, probability: float, request: Sequence[float]) -> ShadowScore:
-    assessment, decider = decided.assessment, decided.serving.decider
+def _score(
+    decided: ToShadow, decider: Decider, challenger: ServedModel, probability: float, request: NDArray[np.float64]
+) -> ShadowScore:
+    assessment = decided.assessment
     assert assessment.model is not None
     assert assessment.probability is not None
-    action, _ = decider.decide(
-        probability,
-        decided.amount_minor,
-        assessment.tier,
-        dict(zip(REQUEST_FEATURES, request, strict=True)),
-        decider.match_of([each.name for each in assessment.lists]),
-    )
+    asked = NOT_ASKED
+    if decider.has_rules(assessment.tier):
+        asked = dict(zip(REQUEST_FEATURES, request.tolist(), strict=True))
+    lists = decider.match_of([each.name for each in assessment.lists]) if assessment.lists else NO_MATCH
+    action, _ = decider.decide(probability, decided.amount_minor, assessment.tier, asked, lists)
     return ShadowScore(
         transaction_id=decided.transaction_id,
         decided_at_ms=decided.decided_at_ms,
