@@ -291,13 +291,14 @@ class FoldService:
                 if partition.plan.given_up:
                     continue
                 beat = partition.plan.heartbeat()
+                caught_up_at_ms = partition.plan.caught_up_at_ms(end_offset, seen_at_ms=observed_at_ms)
                 lag = end_offset - partition.plan.position
                 calls = plan_heartbeat(
                     source=partition.source,
                     shards=beat.shards,
                     known=beat.known,
                     new=beat.new,
-                    confirmed_at_ms=observed_at_ms if lag <= 0 else 0,
+                    confirmed_at_ms=caught_up_at_ms,
                 )
                 fault = None
                 try:

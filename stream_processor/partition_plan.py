@@ -45,6 +45,7 @@ class PartitionPlan:
     planned: int  # the last offset read; the next batch starts behind it
     acknowledged: int  # the next offset whose alerts, decisions and dead letters are not all published
     _unfinished: dict[int, bool] = field(default_factory=dict)  # planned batches, in order: last offset -> done
+    _look: tuple[int, int] = (0, 0)  # the last one: when, and where the log ended
 
     @classmethod
     def start(
@@ -113,6 +114,15 @@ class PartitionPlan:
         heartbeat = Heartbeat(shards=np.arange(new.shape[0]), known=self.known, new=new)
         self.known = new.copy()  # `advance` writes into it, and this call may not have left yet
         return heartbeat
+
+    def caught_up_at_ms(self, end_offset: int, *, seen_at_ms: int) -> int:
+        """When all that the log then held is planned, by the last two looks: this one, the one before; 0: neither.
+
+        A log that is written to all the time always holds records that are on their way; those of a second ago it is
+        that tell one that keeps up from one that does not.
+        """
+        earlier, self._look = self._look, (seen_at_ms, end_offset)
+        return next((at_ms for at_ms, end in (self._look, earlier) if self.position >= end), 0)
 
     def done(self, *, epoch: int, to_offset: int) -> int:
         """The batch that ended at `to_offset` is applied and all that it published is acknowledged.

@@ -33,7 +33,8 @@ class Look:
 @dataclass(slots=True)
 class _Partition:
     moved_at_ms: int
-    confirmed_at_ms: int  # when its fences were last at the log's end; before that, when it was taken
+    confirmed_at_ms: int  # when the log last held nothing behind its fences; before that, when it was taken
+    looked_at_ms: int
     look: Look = field(default_factory=lambda: Look(NOTHING_APPLIED, 0, 0, 0))
 
 
@@ -45,7 +46,7 @@ class ProgressWatch:
     def take(self, tps: Collection[TopicPartition], *, now_ms: int) -> None:
         """They are owned now. One that is only started anew has not got on by that."""
         for tp in tps:
-            self._partitions.setdefault(tp, _Partition(moved_at_ms=now_ms, confirmed_at_ms=now_ms))
+            self._partitions.setdefault(tp, _Partition(now_ms, now_ms, now_ms))
 
     def give_up(self, tps: Collection[TopicPartition]) -> None:
         for tp in tps:
@@ -54,9 +55,11 @@ class ProgressWatch:
     def looked(self, tp: TopicPartition, look: Look, *, now_ms: int) -> None:
         if (partition := self._partitions.get(tp)) is None:
             return
-        partition.look = look
         if look.fence + 1 >= look.end_offset:
             partition.confirmed_at_ms = now_ms
+        elif look.fence + 1 >= partition.look.end_offset:  # as `PartitionPlan.caught_up_at_ms`
+            partition.confirmed_at_ms = partition.looked_at_ms
+        partition.look, partition.looked_at_ms = look, now_ms
         if look.is_at_the_end:
             partition.moved_at_ms = now_ms
 
@@ -70,7 +73,7 @@ class ProgressWatch:
             self.published(tp, now_ms=now_ms)
 
     def fence_ages_s(self, *, now_ms: int) -> Iterator[tuple[TopicPartition, float]]:
-        """How long ago the fences of each were last at their log's end."""
+        """How long ago the log of each last held nothing behind its fences, by the looks at it."""
         for tp, partition in self._partitions.items():
             yield tp, (now_ms - partition.confirmed_at_ms) / 1000
 

@@ -3,8 +3,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import OffsetOutOfRangeError
@@ -15,6 +15,7 @@ from stream_processor.errors import FetchPositionError
 from stream_processor.record_batch import RecordBatch, TopicPartition
 
 _SOON_S: Final = 0.01  # how often to look whether a partition may be read again
+_GOLDEN_RATIO: Final = (5**0.5 - 1) / 2  # its multiples are spread evenly, however many there are
 
 
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust is untyped
@@ -37,7 +38,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
 
     async def on_start(self) -> None:
         await super().on_start()
-        self._pace = _Pace(self._consumer._fetcher, self.transport.settings.coalesce_ms / 1000)
+        settings = self.transport.settings
+        self._pace = _Pace(
+            self._consumer._fetcher,
+            pause_s=settings.coalesce_ms / 1000,
+            patient_topics=settings.patient_topics,
+            patience_s=settings.patience_ms / 1000,
+        )
         give_out_parsed(self._consumer._fetcher)
 
     async def _fetch_records(
@@ -84,6 +91,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc] 
                     received_at_ns=received_at_ns,
                     highwater=consumer.highwater(tp),
                 )
+                if batches[tp].highwater > next_offset:  # there is more than one fetch brings
+                    self._pace.hurry()
         return batches
 
     @staticmethod
@@ -155,22 +164,48 @@ class _Pace:
 
     A pause of 3 ms halves the CPU of worker and broker. It is put before the request, since what has been fetched
     already would only wait; a request that is out when a record arrives is answered at once.
+
+    Partitions that nobody waits for are asked for less often still: what they bring is folded together.
     """
 
-    def __init__(self, fetcher: Any, pause_s: float) -> None:
+    def __init__(self, fetcher: Any, *, pause_s: float, patient_topics: Collection[str], patience_s: float) -> None:
         self._pause_s = pause_s
+        self._patient_topics = frozenset(patient_topics)
+        self._patience_s = patience_s
         self._not_before_s = 0.0  # monotonic clock
+        self._due_s: dict[TopicPartition, float] = {}  # likewise, of patient ones
         self._actions = fetcher._get_actions_per_node
+        self._node_of = fetcher._select_read_replica
         fetcher._get_actions_per_node = self._actions_in_time
 
     def hurry(self) -> None:
         self._not_before_s = 0.0
+        self._due_s.clear()
 
-    def _actions_in_time(self, assignment: object) -> tuple[Any, ...]:
+    def _actions_in_time(self, assignment: Any) -> tuple[Any, ...]:
         now_s = time.monotonic()
         if now_s < self._not_before_s:
             return [], {}, self._not_before_s - now_s, False, []
-        actions: tuple[Any, ...] = self._actions(assignment)
-        if actions[0]:  # requests
+        later_s = {tp: due_s for tp, due_s in self._due_s.items() if due_s > now_s}
+        wanted = _Part(assignment.tps - later_s.keys(), assignment.state_value)
+        requests, resets, timeout_s, *others = self._actions(wanted)
+        if requests:
             self._not_before_s = now_s + self._pause_s
-        return actions
+            nodes = {node for node, _ in requests}
+            asked = {tp for tp in wanted.tps if tp.topic in self._patient_topics and self._node_of(tp) in nodes}
+            self._due_s = later_s | {tp: self._next_due_s(tp.partition, now_s) for tp in asked}
+        if later_s:
+            timeout_s = min(timeout_s, min(later_s.values()) - now_s)
+        return requests, resets, timeout_s, *others
+
+    def _next_due_s(self, partition: int, now_s: float) -> float:
+        """At a point of each period of its own: one after another, partitions hold up nobody else for long."""
+        phase_s = partition * _GOLDEN_RATIO % 1 * self._patience_s
+        return ((now_s - phase_s) // self._patience_s + 1) * self._patience_s + phase_s
+
+
+class _Part(NamedTuple):
+    """Some partitions of an assignment, as far as the fetcher looks at it."""
+
+    tps: Collection[TopicPartition]
+    state_value: Callable[[TopicPartition], Any]

@@ -12,6 +12,8 @@ class TransportSettings:
     max_batch_records: int = 2_000
     buffered_batches: int = 4  # fetched and waiting, per partition
     coalesce_ms: int = 3  # the least time between two fetches that are not full
+    patient_topics: frozenset[str] = frozenset()  # whose records nobody waits for
+    patience_ms: int = 250  # the least time between two such fetches of theirs
     fetch_max_wait_ms: int = 50  # how long a broker holds an empty fetch: what a seek or a look at the log waits for
     session_timeout_ms: int = 8_000  # how long a killed worker's partitions stay unread
     heartbeat_interval_ms: int = 500  # how soon a worker hears of a rebalance

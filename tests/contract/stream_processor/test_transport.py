@@ -104,7 +104,13 @@ class Worker:
 
 @asynccontextmanager
 async def worker(
-    kafka: Kafka, *topics: str, owner: Owner | None = None, max_batch_records: int = 2_000, coalesce_ms: int = 0
+    kafka: Kafka,
+    *topics: str,
+    owner: Owner | None = None,
+    max_batch_records: int = 2_000,
+    coalesce_ms: int = 0,
+    patient_topics: Collection[str] = (),
+    patience_ms: int = 0,
 ) -> AsyncIterator[Worker]:
     owner = owner or Owner()
     settings = TransportSettings(
@@ -112,6 +118,8 @@ async def worker(
         connection=KafkaConnection(bootstrap_servers=(kafka.bootstrap,)),
         max_batch_records=max_batch_records,
         coalesce_ms=coalesce_ms,
+        patient_topics=frozenset(patient_topics),
+        patience_ms=patience_ms,
         commit_interval_ms=3_600_000,  # only when a test commits
     )
     started = Worker(create_app(settings, owner), owner, topics)
@@ -208,6 +216,48 @@ async def test_small_fetches_are_coalesced(kafka: Kafka, topic_name: Callable[[s
         batches = await running.read(until=29)
     assert_contiguous(batches)
     assert len(batches) < 15
+
+
+async def test_topics_that_nobody_waits_for_do_not_hold_up_others(
+    kafka: Kafka, topic_name: Callable[[str], str]
+) -> None:
+    awaited, patient = [await kafka.topic(topic_name(name)) for name in ("awaited", "patient")]
+    async with worker(kafka, awaited, patient, patient_topics=[patient], patience_ms=1_000) as running:
+        found: dict[str, list[RecordBatch]] = {awaited: [], patient: []}
+
+        async def read(topic: str, until: int) -> None:
+            while not found[topic] or found[topic][-1].to_offset < until:
+                batch = await running.batches.get()
+                found[batch.tp.topic].append(batch)
+
+        async with asyncio.timeout(PATIENCE_S):
+            for number in range(20):
+                await kafka.send(patient, 1)
+                await kafka.send(awaited, 1)
+                await read(awaited, number)  # each at once, though the other topic's are there too
+            await read(patient, 19)
+    assert_contiguous(found[patient])
+    assert len(found[patient]) < 10
+    assert len(found[awaited]) == 20
+
+
+async def test_of_topics_that_nobody_waits_for_a_backlog_is_read_without_a_pause(
+    kafka: Kafka, topic_name: Callable[[str], str]
+) -> None:
+    class SmallFetches(Owner):
+        async def start_positions(
+            self, consumer: BatchConsumer, epochs: Mapping[TopicPartition, int]
+        ) -> Mapping[TopicPartition, int]:
+            consumer._thread._ensure_consumer()._fetcher._max_partition_fetch_bytes = 100
+            return await super().start_positions(consumer, epochs)
+
+    topic = await kafka.topic(topic_name("behind"))
+    for _ in range(20):  # a request brings one of them
+        await kafka.send(topic, 1)
+    async with worker(kafka, topic, owner=SmallFetches(), patient_topics=[topic], patience_ms=3_600_000) as running:
+        batches = await running.read(until=19)
+    assert_contiguous(batches)
+    assert len(batches) == 20
 
 
 async def test_a_full_queue_does_not_take_its_partition_out_of_the_fetch(

@@ -176,6 +176,7 @@ def make_service(
     topic_id: list[str],
     long_histories: LongHistories | None = None,
     *,
+    clock_ms: Callable[[], int] = lambda: NOW_MS,
     monotonic_ms: Callable[[], int] = lambda: 0,
     metrics: Metrics | None = None,
 ) -> FoldService:
@@ -195,7 +196,7 @@ def make_service(
         read_topics=read_topics,
         initialise=False,
         on_failure=on_failure,
-        clock_ms=lambda: NOW_MS,
+        clock_ms=clock_ms,
         progress=ProgressWatch(stuck_after_ms=STUCK_AFTER_MS),
         monotonic_ms=monotonic_ms,
         metrics=metrics or configure_metrics("test", {}),
@@ -321,6 +322,26 @@ async def test_heartbeat_moves_idle_fences_and_confirms_that_the_log_is_applied(
     assert await store.sources() == ["a:0"], "registered again, whatever was lost"
     assert (await store.fences("a:0")).tolist() == [2] * SHARDS
     assert (await store.confirmed_at_ms(["a:0"])).tolist() == [NOW_MS] * SHARDS
+
+
+async def test_a_log_that_always_holds_more_is_confirmed_as_of_the_look_before() -> None:
+    now_ms, records = [NOW_MS], make_log(Random(1), 12)
+    store = FlakyStore(Random(1))
+    reader = Reader([])
+    service = reader.service = make_service(store, Published(), ["a"], clock_ms=lambda: now_ms[0])
+    await reader.start()
+    confirmed = []
+    for folded in (0, 3, 2, 4):
+        reader.log += records[len(reader.log) :][:3]
+        if folded:
+            batch = reader.fetch(folded)
+            assert batch is not None
+            await service.handle(batch)
+        await service.heartbeat()
+        confirmed.append((await store.confirmed_at_ms(["a:0"])).tolist())
+        now_ms[0] += 1_000
+    # After the looks 3, 6, 9 and 12 records are there; 0, 3, 5 and 9 are folded.
+    assert confirmed == [[0] * SHARDS, [NOW_MS] * SHARDS, [NOW_MS] * SHARDS, [NOW_MS + 2_000] * SHARDS]
 
 
 async def test_a_topic_made_again_under_its_name_stops_the_worker() -> None:

@@ -144,6 +144,24 @@ def test_a_heartbeat_never_takes_a_fence_back() -> None:
     assert (heartbeat.known.tolist(), heartbeat.new.tolist()) == ([40, 17], [40, 17])
 
 
+def test_a_busy_log_is_caught_up_with_where_the_look_before_saw_its_end() -> None:
+    plan = planned(known=(9, 9), committed=10)
+    assert plan.caught_up_at_ms(10, seen_at_ms=1_000) == 1_000
+    assert plan.caught_up_at_ms(30, seen_at_ms=2_000) == 1_000
+    assert plan.caught_up_at_ms(40, seen_at_ms=3_000) == 0
+    plan.advance(np.array([0]), 39)
+    assert plan.caught_up_at_ms(50, seen_at_ms=4_000) == 3_000
+    plan.advance(np.array([0]), 48)
+    assert plan.caught_up_at_ms(60, seen_at_ms=5_000) == 0
+    plan.advance(np.array([0]), 59)
+    assert plan.caught_up_at_ms(60, seen_at_ms=6_000) == 6_000
+
+
+def test_a_log_that_was_never_caught_up_with_says_so() -> None:
+    plan = planned()
+    assert [plan.caught_up_at_ms(end, seen_at_ms=end) for end in (10, 20)] == [0, 0]
+
+
 def test_the_heartbeat_of_an_empty_log_says_that_nothing_is_applied() -> None:
     heartbeat = planned().heartbeat()
     assert (heartbeat.known.tolist(), heartbeat.new.tolist()) == ([NOTHING_APPLIED] * 2, [NOTHING_APPLIED] * 2)

@@ -97,3 +97,18 @@ def test_a_fences_age_counts_from_where_it_was_last_at_the_end(watch: ProgressWa
     watch.looked(PAYMENTS, AT_THE_END, now_ms=1_000)
     watch.looked(PAYMENTS, BEHIND, now_ms=3_000)
     assert dict(watch.fence_ages_s(now_ms=3_500)) == {PAYMENTS: 2.5, LABELS: 3.5}
+
+
+def test_fences_that_pass_where_a_busy_log_ended_a_look_ago_have_the_age_of_that_look(watch: ProgressWatch) -> None:
+    def look(fence: int, end_offset: int) -> Look:
+        return Look(fence, position=fence + 1, acknowledged=fence + 1, end_offset=end_offset)
+
+    for now_ms, fence, end_offset, age_s in (
+        (1_000, 7, 10, 1.0),  # taken at 0: its log held nothing yet, as far as was seen
+        (2_000, 9, 30, 1.0),
+        (3_000, 28, 40, 2.0),  # one short of the 30
+        (4_000, 45, 50, 1.0),
+        (5_000, 49, 50, 0.0),
+    ):
+        watch.looked(PAYMENTS, look(fence, end_offset), now_ms=now_ms)
+        assert dict(watch.fence_ages_s(now_ms=now_ms))[PAYMENTS] == age_s
