@@ -1,7 +1,8 @@
 """`python -m loadtests.measure_shadow`: what a shadow costs Score, and what a change of champions does to it.
 
 One scorer, 500 calls a second. Rounds with a challenger in shadow alternate with rounds without; a round's p99 is
-compared with that of its neighbour. Then champions change back and forth under the same load.
+compared with that of its neighbour. So is the p99 of its median second, which a stall of the machine does not change.
+Then champions change back and forth under the same load.
 """
 
 import argparse
@@ -10,11 +11,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Final
 
+import numpy as np
 from fraud.v1.scoring_pb2 import ScoreRequest, ScoreResponse
+from numpy.typing import NDArray
 from rich.console import Console
 
 from loadtests.calls import Calls, Method, Request, call_on_schedule
@@ -32,6 +37,27 @@ _TARGET: Final = 1.05
 _POLL_S: Final = 0.05
 _TAKEN_WITHIN_S: Final = 60.0
 _BETWEEN_CHANGES_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    p50_ms: float
+    p99_ms: float
+    p99_of_a_second_ms: float  # of the median one
+
+    @classmethod
+    def of(cls, latencies_s: NDArray[np.float64], schedule: Schedule) -> "_Round":
+        """Of calls in the order in which they were due."""
+        every = Latencies.of(latencies_s)
+        seconds = np.array_split(latencies_s, max(1, round(schedule.count / schedule.rate_per_s)))
+        return cls(every.p50_ms, every.p99_ms, median(Latencies.of(second).p99_ms for second in seconds))
+
+
+_COMPARED: Final[Mapping[str, Callable[[_Round], float]]] = {
+    "p50": lambda each: each.p50_ms,
+    "p99": lambda each: each.p99_ms,
+    "p99 of a second": lambda each: each.p99_of_a_second_ms,
+}
 
 
 class _Rollout:
@@ -95,7 +121,7 @@ def _cost_of_shadow(
     pairs: int,
 ) -> float:
     """The median ratio of p99."""
-    found: dict[bool, list[Latencies]] = {True: [], False: []}
+    found: dict[bool, list[_Round]] = {True: [], False: []}
     is_shadowed = False
     for number in range(pairs):
         # Within a pair the first is not always the same one.
@@ -106,22 +132,25 @@ def _cost_of_shadow(
                 is_shadowed = shadowed
             calls = _calls(method, given, schedule, f"pair-{number}-{shadowed}")
             _require_all(calls)
-            found[shadowed].append(Latencies.of(calls.latencies_s))
+            found[shadowed].append(_Round.of(calls.latencies_s, schedule))
         one, other = found[True][-1], found[False][-1]
         console.print(
             f"pair {number + 1}: p50 {one.p50_ms:.2f} ms with, {other.p50_ms:.2f} ms without; "
-            f"p99 {one.p99_ms:.2f} ms with, {other.p99_ms:.2f} ms without"
+            f"p99 {one.p99_ms:.2f} ms with, {other.p99_ms:.2f} ms without; "
+            f"of a second {one.p99_of_a_second_ms:.2f} ms with, {other.p99_of_a_second_ms:.2f} ms without"
         )
     if is_shadowed:
         rollout.serve(lambda lineup: lineup.with_shadows(()))
-    p50 = paired_ratio([each.p50_ms for each in found[True]], [each.p50_ms for each in found[False]])
-    p99 = paired_ratio([each.p99_ms for each in found[True]], [each.p99_ms for each in found[False]])
-    for name, ratio in (("p50", p50), ("p99", p99)):
+    ratios = {
+        name: paired_ratio([of(each) for each in found[True]], [of(each) for each in found[False]])
+        for name, of in _COMPARED.items()
+    }
+    for name, ratio in ratios.items():
         console.print(
             f"{name} with one shadow against none, {ratio.n} pairs: median {ratio.median:.3f}, "
             f"mean {ratio.mean:.3f} (95 % {ratio.low:.3f} to {ratio.high:.3f})"
         )
-    return p99.median
+    return ratios["p99"].median
 
 
 def _swaps(
