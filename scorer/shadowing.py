@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 from typing import Final, Protocol
 
@@ -47,13 +48,15 @@ class Shadowing:
         self._queue_limit = queue_limit
         self._waiting: deque[ToShadow] = deque()
         self._arrived = asyncio.Event()
+        self._closing = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._worker: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """What waits is given up: nobody was answered by it."""
+        """Score what waits, without waiting for more."""
         if self._worker is not None:
-            self._worker.cancel()
+            self._closing.set()
+            self._arrived.set()
             await asyncio.wait({self._worker})
         self._thread.shutdown(wait=True)
 
@@ -68,11 +71,12 @@ class Shadowing:
                 self._worker = asyncio.create_task(self._work())
 
     async def _work(self) -> None:
-        """For ever."""
+        """Until it is closed."""
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            await asyncio.sleep(_LINGER_S)  # for others to come: a batch costs little more than one
+            with suppress(TimeoutError):  # for others to come: a batch costs little more than one
+                await asyncio.wait_for(self._closing.wait(), _LINGER_S)
             self._arrived.clear()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
@@ -81,6 +85,8 @@ class Shadowing:
                     for challenger in serving.challengers:
                         scored = await loop.run_in_executor(self._thread, self._scored, decided, challenger)
                         self._publish(scored, challenger)
+            if self._closing.is_set():
+                return
 
     def _scored(self, decided: Sequence[ToShadow], challenger: ServedModel) -> list[Record]:
         """Runs in the thread."""

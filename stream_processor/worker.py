@@ -78,7 +78,7 @@ class Worker:
                 group=settings.consumer_group,
                 connection=self._kafka,
                 max_batch_records=settings.max_batch_records,
-                # Attempts stand for them meanwhile, and folding many together costs a third.
+                # Attempts stand for them meanwhile, and many folded together cost half as much.
                 patient_topics=frozenset({settings.decisions_topic}),
                 session_timeout_ms=settings.session_timeout_ms,
             ),

@@ -128,6 +128,16 @@ async def test_they_score_in_their_own_time_and_are_published_under_the_payments
     assert read_header(outbox.records[0].headers, "fraud-type") == b"fraud.v1.ShadowScore"
 
 
+async def test_what_waits_when_they_are_closed_is_scored_first(parts: Parts) -> None:
+    await parts.score_batch(payments_of(*(f"payment-{number}" for number in range(3))))
+    outbox = Outbox()
+    shadowing = Shadowing(outbox, Metrics(Resource({}), []), topic="shadows", queue_limit=100)
+    for payment in parts.shadows.offered:
+        shadowing.offer([payment])
+    await shadowing.close()
+    assert [record.key for record in outbox.records] == [f"payment-{number}".encode() for number in range(3)]
+
+
 async def test_what_finds_no_room_goes_without(parts: Parts) -> None:
     await parts.score_batch(payments_of(*(f"payment-{number}" for number in range(9))))
     outbox = Outbox(wanted=5)
