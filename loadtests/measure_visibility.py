@@ -18,6 +18,7 @@ from feature_service.events import Event
 from feature_service.money import RateTable
 from feature_service.records import ENTITIES
 from feature_service.settings import StoreSettings, store_layout
+from feature_service.stores.layout import StoreLayout
 from loadtests.context import Context, Topics
 from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.figures import BenchError, Result, Target, Value
@@ -95,8 +96,11 @@ class _Producer:
         contract = self.context.contract
         id_key = contract.read_id_key()
         decoder = TransactionDecoder(contract, RateTable.load(contract.rates_file, contract.base_currency), id_key)
-        layout = store_layout(StoreSettings(), id_key)
-        due = self.schedule.due_s(time.monotonic()).tolist()  # the publisher's clock starts now as well
+        return self._stamped(decoder, store_layout(StoreSettings(), id_key))
+
+    def _stamped(self, decoder: TransactionDecoder, layout: StoreLayout) -> Iterator[Event]:
+        # The publisher's clock starts when it asks for the first event, and so does this: nothing may come before.
+        due = self.schedule.due_s(time.monotonic()).tolist()
         for number, (payment, due_s) in enumerate(zip(self.upcoming, due, strict=True)):
             now_ms = time.time_ns() // 1_000_000
             payment.event_time_ms = now_ms
