@@ -26,7 +26,7 @@ from scorer.policy import Action, Answer, Decider, Override, Rule, Tier
 from scorer.policy.lists import EntityListData
 from scorer.serving import Models, ServedModel, Serving
 
-NOT_ASKED: Final[Mapping[str, float]] = {}
+_NOT_ASKED: Final[Mapping[str, float]] = {}
 _NOWHERE: Final = -1  # a key's place where there is none
 
 log = structlog.get_logger(__name__)
@@ -223,9 +223,7 @@ class Assessor:
                 vector, probability = request_only[index], p_request_only
             else:
                 tier, model, vector, probability = Tier.FALLBACK_RULES, None, np.empty(0), None
-            request = NOT_ASKED
-            if decider.has_rules(tier):
-                request = dict(zip(REQUEST_FEATURES, predictions.request_values[index].tolist(), strict=True))
+            request = asked_of(decider, tier, predictions.request_values, index)
             decided, rules = decider.decide(
                 probability, None if amount_minor == MISSING_INT64 else amount_minor, tier, request, lists
             )
@@ -240,6 +238,13 @@ class Assessor:
         if features is None or features.plan is not plan:  # takes microseconds
             features = self._features = self._make_features(plan)
         return features
+
+
+def asked_of(decider: Decider, tier: Tier, request_values: NDArray[np.float64], index: int) -> Mapping[str, float]:
+    """What its rules may look at, of one of (n, REQUEST_FEATURES); nothing where it has none."""
+    if not decider.has_rules(tier):
+        return _NOT_ASKED
+    return dict(zip(REQUEST_FEATURES, request_values[index].tolist(), strict=True))
 
 
 def _no_keys(count: int) -> KeySet:

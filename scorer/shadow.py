@@ -1,17 +1,16 @@
 """What challengers would have said of payments that others decided, from the same captured features. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from fraud.v1.shadow_pb2 import ShadowScore
 from numpy.typing import NDArray
 
-from feature_service.catalogue import REQUEST_FEATURES
 from feature_service.records import MISSING_INT64
-from scorer.assessment import NOT_ASKED, Assessment
+from scorer.assessment import Assessment, asked_of
 from scorer.group import Group
-from scorer.policy import Decider, Tier
+from scorer.policy import Tier
 from scorer.policy.lists import NO_MATCH
 from scorer.serving import ServedModel
 from telemetry.trace_context import TraceContext
@@ -61,22 +60,20 @@ def shadow_scores(decided: Sequence[ToShadow], challenger: ServedModel) -> list[
     probabilities = challenger.scoring.probabilities(features[:, challenger.columns]).tolist()
     requests: NDArray[np.float64] = features[:, serving.request_columns]
     return [
-        Shadowed(_score(each, serving.decider, challenger, probability, request), each.context)
-        for each, probability, request in zip(decided, probabilities, requests, strict=True)
+        Shadowed(
+            _score(each, challenger, probability, asked_of(serving.decider, each.assessment.tier, requests, index)),
+            each.context,
+        )
+        for index, (each, probability) in enumerate(zip(decided, probabilities, strict=True))
     ]
 
 
-def _score(
-    decided: ToShadow, decider: Decider, challenger: ServedModel, probability: float, request: NDArray[np.float64]
-) -> ShadowScore:
-    assessment = decided.assessment
+def _score(decided: ToShadow, challenger: ServedModel, probability: float, request: Mapping[str, float]) -> ShadowScore:
+    assessment, decider = decided.assessment, decided.group.serving.decider
     assert assessment.model is not None
     assert assessment.probability is not None
-    asked = NOT_ASKED
-    if decider.has_rules(assessment.tier):
-        asked = dict(zip(REQUEST_FEATURES, request.tolist(), strict=True))
     lists = decider.match_of([each.name for each in assessment.lists]) if assessment.lists else NO_MATCH
-    action, _ = decider.decide(probability, decided.amount_minor, assessment.tier, asked, lists)
+    action, _ = decider.decide(probability, decided.amount_minor, assessment.tier, request, lists)
     return ShadowScore(
         transaction_id=decided.transaction_id,
         decided_at_ms=decided.decided_at_ms,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_processor.errors import FenceAheadOfLogError, FenceBelowLogError, HistoryMissingError
+from stream_processor.log_ends import LogEnds
 from stream_processor.record_batch import PartitionLog
 
 NOTHING_APPLIED: Final = -1
@@ -45,7 +46,7 @@ class PartitionPlan:
     planned: int  # the last offset read; the next batch starts behind it
     acknowledged: int  # the next offset whose alerts, decisions and dead letters are not all published
     _unfinished: dict[int, bool] = field(default_factory=dict)  # planned batches, in order: last offset -> done
-    _look: tuple[int, int] = (0, 0)  # the last one: when, and where the log ended
+    _log_ends: LogEnds = field(default_factory=LogEnds)
 
     @classmethod
     def start(
@@ -116,13 +117,8 @@ class PartitionPlan:
         return heartbeat
 
     def caught_up_at_ms(self, end_offset: int, *, seen_at_ms: int) -> int:
-        """When all that the log then held is planned, by the last two looks: this one, the one before; 0: neither.
-
-        A log that is written to all the time always holds records that are on their way; those of a second ago it is
-        that tell one that keeps up from one that does not.
-        """
-        earlier, self._look = self._look, (seen_at_ms, end_offset)
-        return next((at_ms for at_ms, end in (self._look, earlier) if self.position >= end), 0)
+        """When all that the log then held is planned, by this look or the one before; 0: by neither."""
+        return self._log_ends.reached_at_ms(self.position, end_offset, now_ms=seen_at_ms) or 0
 
     def done(self, *, epoch: int, to_offset: int) -> int:
         """The batch that ended at `to_offset` is applied and all that it published is acknowledged.

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from stream_processor.errors import StuckPartitionError
+from stream_processor.log_ends import LogEnds
 from stream_processor.partition_plan import NOTHING_APPLIED
 from stream_processor.record_batch import TopicPartition
 
@@ -34,7 +35,7 @@ class Look:
 class _Partition:
     moved_at_ms: int
     confirmed_at_ms: int  # when the log last held nothing behind its fences; before that, when it was taken
-    looked_at_ms: int
+    log_ends: LogEnds = field(default_factory=LogEnds)
     look: Look = field(default_factory=lambda: Look(NOTHING_APPLIED, 0, 0, 0))
 
 
@@ -46,7 +47,7 @@ class ProgressWatch:
     def take(self, tps: Collection[TopicPartition], *, now_ms: int) -> None:
         """They are owned now. One that is only started anew has not got on by that."""
         for tp in tps:
-            self._partitions.setdefault(tp, _Partition(now_ms, now_ms, now_ms))
+            self._partitions.setdefault(tp, _Partition(moved_at_ms=now_ms, confirmed_at_ms=now_ms))
 
     def give_up(self, tps: Collection[TopicPartition]) -> None:
         for tp in tps:
@@ -55,11 +56,10 @@ class ProgressWatch:
     def looked(self, tp: TopicPartition, look: Look, *, now_ms: int) -> None:
         if (partition := self._partitions.get(tp)) is None:
             return
-        if look.fence + 1 >= look.end_offset:
-            partition.confirmed_at_ms = now_ms
-        elif look.fence + 1 >= partition.look.end_offset:  # as `PartitionPlan.caught_up_at_ms`
-            partition.confirmed_at_ms = partition.looked_at_ms
-        partition.look, partition.looked_at_ms = look, now_ms
+        partition.look = look
+        reached_at_ms = partition.log_ends.reached_at_ms(look.fence + 1, look.end_offset, now_ms=now_ms)
+        if reached_at_ms is not None:
+            partition.confirmed_at_ms = reached_at_ms
         if look.is_at_the_end:
             partition.moved_at_ms = now_ms
 

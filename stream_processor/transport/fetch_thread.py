@@ -168,9 +168,9 @@ class _Pace:
     Partitions that nobody waits for are asked for less often still: what they bring is folded together.
     """
 
-    def __init__(self, fetcher: Any, *, pause_s: float, patient_topics: Collection[str], patience_s: float) -> None:
+    def __init__(self, fetcher: Any, *, pause_s: float, patient_topics: frozenset[str], patience_s: float) -> None:
         self._pause_s = pause_s
-        self._patient_topics = frozenset(patient_topics)
+        self._patient_topics = patient_topics
         self._patience_s = patience_s
         self._not_before_s = 0.0  # monotonic clock
         self._due_s: dict[TopicPartition, float] = {}  # likewise, of patient ones
