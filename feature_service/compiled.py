@@ -65,9 +65,24 @@ numba.config.CACHE_DIR = str(_cache_folder() / f"compiled-{_sources_hash()}")
 def compiled(function: Function) -> Function:
     """The function as machine code, without the interpreter lock and with IEEE semantics (x / 0 is inf or NaN).
 
-    Arrays are not bounds-checked. No fast-math: reordered sums would break bit-for-bit equality.
+    It works in memory that it is given: it makes no arrays, and returns none. Arrays are not bounds-checked. No
+    fast-math: reordered sums would break bit-for-bit equality.
     """
-    return numba.njit(function, cache=True, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+    # Numba else counts references: each function, atomically, twice, of each array that it is given and of each one in
+    # a tuple. A feature vector spent a third of its time on that. Numba refuses to make arrays in code that does not
+    # count; that such code returns none to code that does is up to us (tests/unit/feature_service/test_compiled.py).
+    return _compile(function, counts_references=False)
+
+
+def compiled_with_memory(function: Function) -> Function:
+    """Likewise, for code that makes arrays, or returns some. It may call `compiled` code, and be called by it."""
+    return _compile(function, counts_references=True)
+
+
+def _compile(function: Function, *, counts_references: bool) -> Function:
+    return numba.njit(  # type: ignore[no-any-return]
+        function, cache=True, nogil=True, error_model="numpy", _nrt=counts_references
+    )
 
 
 QUAD: Final = 4

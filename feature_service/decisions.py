@@ -47,7 +47,8 @@ class DecisionDecoder:
         lengths = np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
         buffer = b"".join([value or b"" for value in values])
         calls = np.empty((len(values), 4), dtype=np.int64)
-        calls = calls[: _find_calls(np.frombuffer(buffer, dtype=np.uint8), np.cumsum(lengths), calls)]
+        slots = np.empty((_SLOTS, 2), dtype=np.int64)
+        calls = calls[: _find_calls(np.frombuffer(buffer, dtype=np.uint8), np.cumsum(lengths), slots, calls)]
         places, starts, sizes, actions = calls.T
         if not places.size:
             return AskedPayments(places, np.empty(0, dtype=DECODED))
@@ -77,12 +78,13 @@ def _read_decision(buffer: NDArray[np.uint8], start: int, end: int, slots: NDArr
 
 
 @compiled
-def _find_calls(buffer: NDArray[np.uint8], ends: NDArray[np.int64], calls: NDArray[np.int64]) -> int:
+def _find_calls(
+    buffer: NDArray[np.uint8], ends: NDArray[np.int64], slots: NDArray[np.int64], calls: NDArray[np.int64]
+) -> int:
     """Of messages one after another, (n,) ends, those that a call asked for; how many.
 
     Into `calls`: the message's place, start and length of its transaction, and its action.
     """
-    slots = np.empty((_SLOTS, 2), dtype=np.int64)
     found, start = 0, 0
     for place in range(ends.shape[0]):
         if _read_decision(buffer, start, ends[place], slots) and np.int32(slots[_ORIGIN, 0]) == _CALL:

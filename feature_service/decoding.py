@@ -15,7 +15,7 @@ from feature_service.contract_settings import AMOUNT_LIMIT, ContractSettings
 from feature_service.identity import IdKey
 from feature_service.money import RateTable, RateTableError
 from feature_service.records import DECODED
-from feature_service.transaction_row import decode_one_row, decode_rows
+from feature_service.transaction_row import SLOTS, decode_one_row, decode_rows
 
 _TOMBSTONE: Final = -1  # the length of a record without a value
 _MAX_BUFFER_BYTES: Final = 2**32 - 1  # what id_start can address
@@ -80,12 +80,17 @@ class TransactionDecoder:
         size = len(buffer)
         if size > _MAX_BUFFER_BYTES or bool(((start < 0) | (start > size) | (length > size - start)).any()):
             raise ValueError("a message lies outside the buffer, or the buffer is larger than 4 GiB")
-        decode_rows(np.frombuffer(buffer, dtype=np.uint8), start, length, timestamp, *self._tables, rows)
+        decode_rows(np.frombuffer(buffer, dtype=np.uint8), start, length, timestamp, *self._tables, _slots(), rows)
         return rows
 
     def decode_one(self, value: bytes, record_timestamp_ms: int) -> NDArray[np.void]:
         """(1,) DECODED of one message."""
         # np.zeros takes three times as long for a structured type, and this is on the path of every payment.
         rows: NDArray[np.void] = np.ndarray((1,), DECODED, bytearray(DECODED.itemsize))
-        decode_one_row(np.frombuffer(value, dtype=np.uint8), record_timestamp_ms, *self._tables, rows)
+        decode_one_row(np.frombuffer(value, dtype=np.uint8), record_timestamp_ms, *self._tables, _slots(), rows)
         return rows
+
+
+def _slots() -> NDArray[np.int64]:
+    """Memory for the fields of a message."""
+    return np.empty((SLOTS, 2), dtype=np.int64)

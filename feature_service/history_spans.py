@@ -20,7 +20,10 @@ def _seen(words: NDArray[np.int64], first: int, count: int, own: NDArray[np.int6
     for index in range(count):
         start = first + RECORD_WORDS * index
         # Ids are hashes of 64 bits: nothing but the record looks like it.
-        if (words[start : start + RECORD_WORDS] == own).all():
+        alike = 0
+        while alike < RECORD_WORDS and words[start + alike] == own[alike]:
+            alike += 1
+        if alike == RECORD_WORDS:
             return index
     return count
 
@@ -33,15 +36,15 @@ def history_spans(
     places: NDArray[np.int64],
     currents: NDArray[np.int64],
     spans: NDArray[np.int64],
+    starts: NDArray[np.int64],
 ) -> int:
     """Records of the longest history; or -1 - the number of the first key whose value is no history.
 
     words: by key its history, then its attempts. lengths: (k, 2) bytes of both. rows: (n,) DECODED. places: (n, 6) of
     its keys. currents: (n, 6, 9) out, the record of each row in each of its histories. spans: (n, 6, 2) out, first word
-    and record count of what a row sees: no attempt from its own on.
+    and record count of what a row sees: no attempt from its own on. starts: (k,) memory.
     """
     longest, first = 0, 0
-    starts = np.empty(lengths.shape[0], dtype=np.int64)
     for key in range(lengths.shape[0]):
         if lengths[key, 0] < HEADER_BYTES or (lengths[key, 0] - HEADER_BYTES) % RECORD_BYTES != 0:
             return -1 - key

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.compiled import compiled
+from feature_service.compiled import compiled, compiled_with_memory
 from feature_service.errors import FeatureError
 from feature_service.identity import (
     MAX_TOKEN_BYTES,
@@ -190,7 +190,7 @@ def _date(buffer: NDArray[np.uint8], start: int, stop: int) -> int:
     return date
 
 
-@compiled
+@compiled_with_memory
 def _find(
     entity_hashes: NDArray[np.uint64],
     times_ms: NDArray[np.int64],

@@ -11,6 +11,14 @@ from feature_service.packing import pack_transaction
 _FREE: Final = -1
 
 
+def key_table(most: int) -> NDArray[np.int64]:
+    """Memory to tell so many entities apart."""
+    size = 8
+    while size < 2 * most:
+        size *= 2
+    return np.full(size, _FREE)
+
+
 @compiled
 def place_keys(
     rows: NDArray[np.void],
@@ -18,24 +26,23 @@ def place_keys(
     places: NDArray[np.int64],
     hashes: NDArray[np.uint64],
     entities: NDArray[np.int64],
+    table: NDArray[np.int64],
 ) -> int:
     """How many different entities (n,) DECODED rows name, of the kinds `wanted`; in the order in which they come.
 
     `places` (n, 6), filled with -1, gets the number of each; `hashes` and `entities` (n * wanted,) what each one is.
+    `table` comes from `key_table`.
     """
-    size = 8
-    while size < 2 * hashes.shape[0]:
-        size *= 2
-    table = np.full(size, _FREE)
+    mask = table.shape[0] - 1
     count = 0
     for index in range(rows.shape[0]):
         for entity in wanted:
             entity_hash = rows[index]["entity_hash"][entity]
             if entity_hash == 0:
                 continue
-            slot = np.int64(entity_hash & np.uint64(size - 1))
+            slot = np.int64(entity_hash & np.uint64(mask))
             while table[slot] != _FREE and (hashes[table[slot]] != entity_hash or entities[table[slot]] != entity):
-                slot = (slot + 1) & (size - 1)
+                slot = (slot + 1) & mask
             if table[slot] == _FREE:
                 table[slot] = count
                 hashes[count] = entity_hash

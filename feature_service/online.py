@@ -11,7 +11,7 @@ from feature_service.attempts import Attempts
 from feature_service.errors import HistoryFormatError
 from feature_service.history_spans import history_spans
 from feature_service.kernel import APPROXIMATE, Workspace, compute, make_workspace
-from feature_service.key_places import place_keys
+from feature_service.key_places import key_table, place_keys
 from feature_service.key_set import KeySet
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
@@ -48,7 +48,7 @@ class OnlineFeatures:
         places = np.full((rows.shape[0], len(ENTITIES)), -1, dtype=np.int64)
         most = rows.shape[0] * self._entities.shape[0]
         hashes, entities = np.empty(most, dtype=np.uint64), np.empty(most, dtype=np.int64)
-        count = place_keys(rows, self._entities, places, hashes, entities)
+        count = place_keys(rows, self._entities, places, hashes, entities, key_table(most))
         return KeySet(self._layout.history_keys(entities[:count].tolist(), hashes[:count].tolist()), places)
 
     def vectors(
@@ -74,7 +74,8 @@ class OnlineFeatures:
         words = np.frombuffer(joined, dtype=np.int64, count=len(joined) // 8)
         currents = np.empty((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
         spans = np.empty((rows.shape[0], len(ENTITIES), 2), dtype=np.int64)
-        longest = history_spans(words, lengths, rows, keys.places, currents, spans)
+        starts = np.empty(len(histories), dtype=np.int64)
+        longest = history_spans(words, lengths, rows, keys.places, currents, spans, starts)
         if longest < 0:
             raise HistoryFormatError(f"the value under {keys.keys[-1 - longest]!r} is no history of format 1 or 2")
         self._grow(longest)

@@ -64,6 +64,7 @@ class PlanArrays(NamedTuple):
     outputs: (O, 2) statistic, slot.
     derived: (D, 5) operation, slot, operand slots.
     chosen: (F,) slots of the vector's features, in order.
+    most_edges: of one entity.
     exact_members: how many of an entity's newest are seen exactly.
     """
 
@@ -76,6 +77,7 @@ class PlanArrays(NamedTuple):
     derived: NDArray[np.int64]
     chosen: NDArray[np.int64]
     slot_count: int
+    most_edges: int
     exact_members: int = EXACT_MEMBERS
 
 
@@ -135,6 +137,7 @@ def make_plan(names: Sequence[str]) -> Plan:
         derived=_table(derived_rows, 5),
         chosen=np.array([slots[name] for name in names], dtype=np.int64),
         slot_count=len(slots),
+        most_edges=max(end - first for first, end in entity_edge_rows),
     )
     used = tuple(index for index, (first, end) in enumerate(entity_rows) if end > first)
     return Plan(names=tuple(names), entities=used, arrays=arrays)

@@ -104,9 +104,9 @@ def decode_one_row(
     from_days: NDArray[np.int64],
     factors: NDArray[np.float64],
     key: NDArray[np.uint64],
+    slots: NDArray[np.int64],
     rows: NDArray[np.void],
 ) -> None:
-    slots = np.empty((SLOTS, 2), dtype=np.int64)
     length = buffer.shape[0]
     _decode_row(
         buffer, 0, length, record_timestamp_ms, limits, currency_ranges, from_days, factors, key, slots, rows[0]
@@ -124,9 +124,9 @@ def decode_rows(
     from_days: NDArray[np.int64],
     factors: NDArray[np.float64],
     key: NDArray[np.uint64],
+    slots: NDArray[np.int64],
     rows: NDArray[np.void],
 ) -> None:
-    slots = np.empty((SLOTS, 2), dtype=np.int64)
     for index in range(rows.shape[0]):
         _decode_row(
             buffer,

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.compiled import compiled
+from feature_service.compiled import compiled, compiled_with_memory
 
 BROKEN: Final = -1
 MAX_DEPTH: Final = 100
@@ -82,7 +82,7 @@ def _skip_scalar(buffer: NDArray[np.uint8], position: int, end: int, wire_type: 
     return BROKEN if position > end else position
 
 
-@compiled
+@compiled_with_memory
 def _skip_group(buffer: NDArray[np.uint8], position: int, end: int, field: int, depth: int) -> int:
     """Past a group that has just been opened; `depth` is how many levels may still be open, this one included."""
     if depth < 1:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.compiled import QUAD, add_quads, compiled, load_quad, multiply_quads, store_quad
+from feature_service.compiled import QUAD, add_quads, compiled, compiled_with_memory, load_quad, multiply_quads, store_quad
 
 CASES: Final = 3  # of a branch: not met nor is the one above, only that one is met, both are met
 ENTRY: Final = 2 * QUAD  # of a branch in a case: factors of the product, then weights of the contribution
@@ -53,7 +53,7 @@ class Tables(NamedTuple):
     most_nodes: int  # of a tree
 
 
-@compiled
+@compiled_with_memory
 def find_strongest(
     rows: NDArray[np.float64],
     found: NDArray[np.float64],
@@ -92,7 +92,7 @@ def find_strongest(
             strongest[place, 2] = contribution
 
 
-@compiled
+@compiled_with_memory
 def walk_trees(rows: NDArray[np.float64], tables: Tables, contributions: NDArray[np.float64]) -> None:
     """From rows (n, features) into contributions (n, at least features)."""
     width = rows.shape[1]

@@ -27,6 +27,7 @@ from feature_service.kernel.words import (
     M_ID,
     M_LOCATION,
     M_TIME,
+    MEMBER_COLUMNS,
     TIME,
 )
 from feature_service.kernel.workspace import Workspace
@@ -47,10 +48,9 @@ _HORIZON_MS: Final = HORIZON_MS
 
 
 class Gathered(NamedTuple):
-    """What a read sees of one history."""
+    """What a read sees of one history, in a Workspace."""
 
-    members: NDArray[np.int64]  # (found, MEMBER_COLUMNS), and memory behind them
-    found: int
+    found: int  # how many, in Workspace.members
     labels: int  # how many, in Workspace.labels
     tiles: int  # how many, in Workspace.tiles
     newest_ms: int  # of the whole history; MISSING_INT64 where it is empty
@@ -106,10 +106,11 @@ def _fill_member(member: NDArray[np.int64], words: NDArray[np.int64], base: int,
 
 
 @compiled
-def _rearrange(values: NDArray[np.int64], order: NDArray[np.int64], spare: NDArray[np.int64]) -> None:
-    for index in range(order.shape[0]):
+def _rearrange(values: NDArray[np.int64], order: NDArray[np.int64], count: int, spare: NDArray[np.int64]) -> None:
+    for index in range(count):
         spare[index] = values[order[index]]
-    values[: order.shape[0]] = spare[: order.shape[0]]
+    for index in range(count):
+        values[index] = spare[index]
 
 
 @compiled
@@ -118,7 +119,8 @@ def _insert_current(members: NDArray[np.int64], found: int, current: NDArray[np.
     place = found
     # Of one id, an authorisation stands before other kinds.
     while place > 0 and members[place - 1, M_TIME] == current[TIME] and members[place - 1, M_ID] >= current[ID]:
-        members[place] = members[place - 1]
+        for column in range(MEMBER_COLUMNS):
+            members[place, column] = members[place - 1, column]
         place -= 1
     _fill_member(members[place], current, 0, _ATTEMPT_BIT | CURRENT)
 
@@ -133,7 +135,7 @@ def gather(
     has_current: bool,
     space: Workspace,
 ) -> Gathered:
-    """Canonical members, oldest first, and the labels and tiles beside them.
+    """Canonical members, oldest first, and the labels and tiles beside them, all in `space`.
 
     `first` is the word at which `count` records start. Members are those with event time in (as_of - horizon, as_of],
     with the labels known as of then; the current transaction stands for its stored copies, its outcome not known.
@@ -185,10 +187,10 @@ def gather(
     if label_count:
         _find_labels(words, label_count, mask, found, space)
     if not in_order:
-        order = canonical_order(words, bases, found, space.order, space.spare)
-        _rearrange(bases, order, space.label_known_at)
+        canonical_order(words, bases, found, space.order, space.spare)
+        _rearrange(bases, space.order, found, space.label_known_at)
         if label_count:
-            _rearrange(space.label_code, order, space.label_known_at)
+            _rearrange(space.label_code, space.order, found, space.label_known_at)
     for index in range(found):
         codes = words[bases[index] + CODES]
         _fill_member(members[index], words, bases[index], _input_bits((codes >> 32) & 0xFF, (codes >> 40) & 0xFF))
@@ -199,7 +201,7 @@ def gather(
     if has_current:
         _insert_current(members, found, current)
         found += 1
-    return Gathered(members, found, label_count, tile_count, newest_ms, frontier_ms)
+    return Gathered(found, label_count, tile_count, newest_ms, frontier_ms)
 
 
 @compiled

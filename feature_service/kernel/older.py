@@ -140,24 +140,26 @@ def sum_older(
     exact_ms: int,
     edges: NDArray[np.int64],
     space: Workspace,
+    boundaries: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> None:
     """Fill `sums` (edges + 1, GROUPS, SUM_COLUMNS) from the `older` first members, tiles and labels before `exact_ms`.
 
     Segment s of an entity lies between its edges s - 1 and s: a window that ends at edge e and starts at edge w is made
     of the segments e + 1 to w. Labels speak for themselves here, since their transactions may be part of tiles: of each
-    transaction the latest counts, as a fraud or not at all.
+    transaction the latest counts, as a fraud or not at all. `boundaries` (at least edges,) is memory.
     """
-    boundaries = np.empty(edges.shape[0], dtype=np.int64)
+    boundaries = boundaries[: edges.shape[0]]
     _place_boundaries(edges, as_of_ms, exact_ms, boundaries)
-    clear_sums(sums.reshape(-1, SUM_COLUMNS))
+    for each in range(sums.shape[0]):
+        clear_sums(sums[each])
     segment = edges.shape[0]
     for index in range(gathered.tiles):
         base = space.tiles[index]
         segment = _segment(boundaries, words[base + TIME], segment)
         add_tile(sums[segment, tile_group(words, base)], words, base)
     for index in range(older):
-        member = gathered.members[index]
+        member = space.members[index]
         segment = _segment(boundaries, member[M_TIME], segment)
         group = member_group(member)
         if group >= 0:

@@ -40,9 +40,9 @@ def _insertion_sort(words: NDArray[np.int64], bases: NDArray[np.int64], order: N
 @compiled
 def _merge_sort(
     words: NDArray[np.int64], bases: NDArray[np.int64], order: NDArray[np.int64], spare: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Order of the bases, by merging the ascending runs that arrival left: linear for a few runs."""
-    count = order.shape[0]
+) -> None:
+    """Put `order` right by merging the ascending runs that arrival left: linear for a few runs."""
+    count, given = order.shape[0], order
     while True:
         written, runs = 0, 0
         while written < count:
@@ -65,17 +65,17 @@ def _merge_sort(
             runs += 1
         order, spare = spare, order
         if runs <= 1:
-            return order
+            break
+    for index in range(count):
+        given[index] = order[index]
 
 
 @compiled
 def canonical_order(
     words: NDArray[np.int64], bases: NDArray[np.int64], count: int, order: NDArray[np.int64], spare: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """(count,) indices of `bases`, from old to new; `order` and `spare` are memory for as many."""
-    order = order[:count]
+) -> None:
+    """Into `order` the indices of so many `bases`, from old to new; `spare` is memory for as many."""
     for index in range(count):
         order[index] = index
-    if _insertion_sort(words, bases, order, _MOVES_PER_RECORD * count):
-        return order
-    return _merge_sort(words, bases, order, spare[:count])
+    if not _insertion_sort(words, bases, order[:count], _MOVES_PER_RECORD * count):
+        _merge_sort(words, bases, order[:count], spare[:count])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import EXACT_MEMBERS, HORIZON_MS
-from feature_service.compiled import compiled
+from feature_service.compiled import compiled, compiled_with_memory
 from feature_service.kernel.canonical import gather
 from feature_service.kernel.groups import FRAUDS
 from feature_service.kernel.latest_labels import is_fraud, latest_labels, latest_of
@@ -77,7 +77,7 @@ def compacted(
     return found[:count] if count < records.shape[0] else records
 
 
-@compiled
+@compiled_with_memory
 def frontier_of(records: NDArray[np.int64], records_behind: int) -> int:
     """Where the frontier of (n, 9) records may stand: at the newest but so many, and never before where it stands."""
     times = np.empty(records.shape[0], dtype=np.int64)
@@ -100,7 +100,7 @@ def _kind(words: NDArray[np.int64], base: int) -> int:
     return (words[base + CODES] >> 32) & 0xFF  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_with_memory
 def _part(
     parts: NDArray[np.int64], used: int, time_ms: int, group: int, least_level: int, exact_ms: int, frontier_ms: int
 ) -> NDArray[np.int64]:
@@ -122,7 +122,7 @@ def _write_tile(key: NDArray[np.int64], total: NDArray[np.int64], tile: NDArray[
     tile[T_LOWEST], tile[T_HIGHEST] = total[LOWEST], total[HIGHEST]
 
 
-@compiled
+@compiled_with_memory
 def _write_tiles(parts: NDArray[np.int64], out: NDArray[np.int64]) -> int:
     """Parts of one bucket and group as one tile, from old to new; returns how many."""
     written = 0
@@ -153,7 +153,7 @@ def _gather_labels(words: NDArray[np.int64], count: int, after_ms: int, space: W
     return labels
 
 
-@compiled
+@compiled_with_memory
 def _settled_ms(words: NDArray[np.int64], labels: int, labels_kept: int, frontier_ms: int, space: Workspace) -> int:
     """Up to when a transaction's labels must all be known to become part of a tile."""
     if labels <= labels_kept:
@@ -165,7 +165,7 @@ def _settled_ms(words: NDArray[np.int64], labels: int, labels_kept: int, frontie
     return min(frontier_ms, known_at[labels - labels_kept] - 1)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_with_memory
 def _compact(
     words: NDArray[np.int64],
     frontier_ms: int,
@@ -179,7 +179,7 @@ def _compact(
     gathered = gather(words, 0, count, frontier_ms, words, False, space)
     if gathered.found < exact_members:
         return count + 1  # type: ignore[no-any-return]
-    members, exact_ms = gathered.members, gathered.members[gathered.found - exact_members, M_TIME]
+    members, exact_ms = space.members, space.members[gathered.found - exact_members, M_TIME]
     parts, used = np.empty((count, _PART_KEYS + SUM_COLUMNS), dtype=np.int64), 0
     for index in range(gathered.tiles):
         base = space.tiles[index]

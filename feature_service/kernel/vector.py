@@ -4,7 +4,7 @@ The same compiled function serves every path: one request, a batch of the stream
 """
 
 import math
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,14 @@ _NO_LOCATION = MISSING_INT32 & 0xFFFFFFFF
 
 READ_BEFORE_HORIZON: Final = 1  # a status
 APPROXIMATE: Final = 2  # a status of the first entity; of the others, the bits after it
+
+
+class _Scratch(NamedTuple):
+    """Memory for one vector after another."""
+
+    values: NDArray[np.float64]  # (slots,)
+    boundaries: NDArray[np.int64]  # (edges of an entity,)
+    sums: NDArray[np.int64]  # (edges of an entity + 2, GROUPS, SUM_COLUMNS)
 
 
 @compiled
@@ -72,7 +80,6 @@ def _derive(plan: PlanArrays, values: NDArray[np.float64]) -> None:
         values[slot] = result
 
 
-@compiled
 def compute(
     words: NDArray[np.int64],
     spans: NDArray[np.int64],
@@ -93,12 +100,29 @@ def compute(
     history's newest record, so that records may have been trimmed, or before what the history was compacted for.
     APPROXIMATE << entity: windows of that entity reach past its `exact_members` newest.
     """
-    values = np.empty(plan.slot_count)
-    windows, outputs = plan.windows, plan.outputs
-    most_edges = 0
-    for entity in range(plan.entity_edges.shape[0]):
-        most_edges = max(most_edges, plan.entity_edges[entity, 1] - plan.entity_edges[entity, 0])
-    sums = np.empty((most_edges + 2, GROUPS, SUM_COLUMNS), dtype=np.int64)
+    scratch = _Scratch(
+        np.empty(plan.slot_count),
+        np.empty(plan.most_edges, dtype=np.int64),
+        np.empty((plan.most_edges + 2, GROUPS, SUM_COLUMNS), dtype=np.int64),
+    )
+    _compute(words, spans, rows, currents, plan, minor_per_major, slack_ms, space, scratch, vectors, statuses)
+
+
+@compiled
+def _compute(
+    words: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    rows: NDArray[np.void],
+    currents: NDArray[np.int64],
+    plan: PlanArrays,
+    minor_per_major: float,
+    slack_ms: int,
+    space: Workspace,
+    scratch: _Scratch,
+    vectors: NDArray[np.float64],
+    statuses: NDArray[np.int8],
+) -> None:
+    windows, outputs, values, sums = plan.windows, plan.outputs, scratch.values, scratch.sums
     for index in range(rows.shape[0]):
         row = rows[index]
         has_current = row["transaction_hash"] != 0
@@ -115,7 +139,7 @@ def compute(
             gathered = gather(
                 words, spans[index, entity, 0], spans[index, entity, 1], as_of_ms, current, has_current, space
             )
-            members, found = gathered.members, gathered.found
+            members, found = space.members, gathered.found
             if gathered.newest_ms != MISSING_INT64 and as_of_ms < gathered.newest_ms - slack_ms:
                 statuses[index] |= READ_BEFORE_HORIZON
             if as_of_ms < gathered.frontier_ms:
@@ -128,7 +152,10 @@ def compute(
                 older = first_since(members, found - plan.exact_members, exact_ms)
                 if has_older:
                     statuses[index] |= APPROXIMATE << entity
-                    sum_older(words, gathered, older, as_of_ms, exact_ms, edges, space, sums[: edges.shape[0] + 1])
+                    segments = sums[: edges.shape[0] + 1]
+                    sum_older(
+                        words, gathered, older, as_of_ms, exact_ms, edges, space, scratch.boundaries, segments
+                    )  # fmt: skip
                 members, found = members[older:], found - older
             for lane_index in range(first_lane, end_lane):
                 lane = plan.lanes[lane_index]

@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from feature_service.compiled import compiled
+from feature_service.compiled import compiled, compiled_with_memory
 from feature_service.records import ENTITIES
 from feature_service.transaction_fields import FIRST_ENTITY, SLOTS, TRANSACTION_ID, read_transaction
+from feature_service.wire_writer import write_bytes
 
 # Column name to field number; the entities' fields follow each other in the order of ENTITIES.
 ID_FIELDS: Final = {"transaction_id": TRANSACTION_ID} | {
@@ -33,7 +34,7 @@ def id_columns(buffer: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int
     return columns
 
 
-@compiled
+@compiled_with_memory
 def _find_ids(
     buffer: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], spans: NDArray[np.int64]
 ) -> None:
@@ -50,4 +51,4 @@ def _cut(
 ) -> None:
     for index in range(spans.shape[0]):
         start, length = spans[index, 0], spans[index, 1]
-        text[offsets[index] : offsets[index + 1]] = buffer[start : start + length]
+        write_bytes(buffer, start, start + length, offsets[index], text)

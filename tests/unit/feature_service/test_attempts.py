@@ -111,5 +111,6 @@ def seen_by(
         np.empty((len(rows), 6, RECORD_WORDS), dtype=np.int64),
         np.empty((len(rows), 6, 2), dtype=np.int64),
     )
-    assert history_spans(words, lengths, rows, keys.places, currents, spans) >= 0
+    starts = np.empty(len(values), dtype=np.int64)
+    assert history_spans(words, lengths, rows, keys.places, currents, spans, starts) >= 0
     return spans, words

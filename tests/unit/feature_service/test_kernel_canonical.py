@@ -28,6 +28,7 @@ def members_of(
     """Canonical members (found, 9) and the newest event time of the card's history."""
     records = histories_of(events)[1, 7] if events else np.empty((0, 9), dtype=np.int64)
     asked = current or Payment(transaction=0, time_ms=as_of_ms, entities=CARD)
+    space = make_workspace(records.shape[0])
     gathered = gather(
         records.reshape(-1),
         0,
@@ -35,9 +36,9 @@ def members_of(
         as_of_ms,
         packed(decoded([asked]))[0, 1],
         current is not None,
-        make_workspace(records.shape[0]),
+        space,
     )
-    return gathered.members[: gathered.found].copy(), gathered.newest_ms
+    return space.members[: gathered.found], gathered.newest_ms
 
 
 def test_an_empty_history_has_no_members_and_no_newest_time() -> None:
@@ -127,9 +128,9 @@ def test_a_label_marks_the_authorisation_only_and_needs_one() -> None:
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_members_are_different_and_in_canonical_order(world: World) -> None:
     for records in world.histories.values():
+        space = make_workspace(records.shape[0])
         gathered = gather(
-            records.reshape(-1), 0, records.shape[0], world.asked.time_ms, records[0], False,
-            make_workspace(records.shape[0]),
+            records.reshape(-1), 0, records.shape[0], world.asked.time_ms, records[0], False, space
         )  # fmt: skip
-        keys = [(row[M_TIME], row[M_ID], row[M_FLAGS] & 0xFFFF) for row in gathered.members[: gathered.found].tolist()]
+        keys = [(row[M_TIME], row[M_ID], row[M_FLAGS] & 0xFFFF) for row in space.members[: gathered.found].tolist()]
         assert keys == sorted(set(keys))
