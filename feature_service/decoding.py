@@ -15,7 +15,8 @@ from feature_service.contract_settings import AMOUNT_LIMIT, ContractSettings
 from feature_service.identity import IdKey
 from feature_service.money import RateTable, RateTableError
 from feature_service.records import DECODED
-from feature_service.transaction_row import SLOTS, decode_one_row, decode_rows
+from feature_service.transaction_fields import SLOTS
+from feature_service.transaction_row import decode_one_row, decode_rows
 
 _TOMBSTONE: Final = -1  # the length of a record without a value
 _MAX_BUFFER_BYTES: Final = 2**32 - 1  # what id_start can address

@@ -26,7 +26,6 @@ from feature_service.transaction_fields import (
     MERCHANT_COUNTRY,
     ORIGINAL_ID,
     OUTCOME,
-    SLOTS,
     TRANSACTION_ID,
     UTC_OFFSET,
     country_code,

@@ -10,7 +10,15 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.compiled import QUAD, add_quads, compiled, compiled_with_memory, load_quad, multiply_quads, store_quad
+from feature_service.compiled import (
+    QUAD,
+    add_quads,
+    compiled,
+    compiled_with_memory,
+    load_quad,
+    multiply_quads,
+    store_quad,
+)
 
 CASES: Final = 3  # of a branch: not met nor is the one above, only that one is met, both are met
 ENTRY: Final = 2 * QUAD  # of a branch in a case: factors of the product, then weights of the contribution
