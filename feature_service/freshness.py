@@ -40,10 +40,11 @@ class ConfirmedTimes:
 
         `entities`: indices of those whose histories are read.
         """
-        if self._confirmed_at_ms is None or not entities:
+        confirmed_at_ms = self._confirmed_at_ms  # once: another thread may update it meanwhile
+        if confirmed_at_ms is None or not entities:
             return [None] * rows.shape[0]
         ages_ms = np.empty(rows.shape[0], dtype=np.int64)
-        _ages_ms(rows, _indices(tuple(entities)), self._confirmed_at_ms, now_ms, ages_ms)
+        _ages_ms(rows, _indices(tuple(entities)), confirmed_at_ms, now_ms, ages_ms)
         return [None if age_ms == _NOT_KNOWN else age_ms for age_ms in ages_ms.tolist()]
 
 

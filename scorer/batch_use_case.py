@@ -42,6 +42,7 @@ class _Part:
     stored: list[StoredDecision | None]  # of each in the group
     undecided: Group
     assessed: list[Assessed]  # of the undecided
+    reasons: list[tuple[Reason, ...]]  # likewise
 
 
 class ScoreMany:
@@ -70,10 +71,10 @@ class ScoreMany:
         self._shadows = shadows
         self._now_ns = monotonic_ns
         self._part_size = part_size
-        self._predicting = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._assessing = ThreadPoolExecutor(1, thread_name_prefix="assess")
 
     def close(self) -> None:
-        self._predicting.shutdown(wait=True)
+        self._assessing.shutdown(wait=True)
 
     async def score(
         self, payments: Payments, *, links: Sequence[TraceContext], arrived_ns: int, decoded_ns: int
@@ -106,16 +107,27 @@ class ScoreMany:
         histories = values[: len(group.keys.keys)]
         stored = [StoredDecision.decode(value) for value in values[len(histories) :]]
         undecided = group.only([index for index, found in enumerate(stored) if found is None])
-        predictions = await asyncio.get_running_loop().run_in_executor(
-            self._predicting, self._maker.predict, undecided, histories
+        assessed, reasons = await asyncio.get_running_loop().run_in_executor(
+            self._assessing, self._assess_and_explain, undecided, histories
         )
-        part = _Part(group, stored, undecided, self._maker.assess(undecided, predictions))
-        await _turn_of_others()
-        return part
+        return _Part(group, stored, undecided, assessed, reasons)
+
+    def _assess_and_explain(
+        self, group: Group, histories: Sequence[bytes | None]
+    ) -> tuple[list[Assessed], list[tuple[Reason, ...]]]:
+        """In the thread, in one go: what is handed over twice waits twice for other parts."""
+        assessed = self._maker.assess(group, self._maker.predict(group, histories))
+        reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
+        explained = [index for index, each in enumerate(assessed) if is_explained(each.assessment)]
+        if explained:
+            of_models = self._explaining.of_models([assessed[index].assessment for index in explained])
+            for index, of_model in zip(explained, of_models, strict=True):
+                reasons[index] += of_model
+            group.marks.explained_ns = self._now_ns()
+        return assessed, reasons
 
     async def _settle(self, part: _Part, links: Sequence[TraceContext]) -> list[BatchAnswer]:
-        undecided, assessed = part.undecided, part.assessed
-        reasons = await self._explain(undecided, assessed)
+        undecided, assessed, reasons = part.undecided, part.assessed, part.reasons
         skipped = [each.assessment.skipped for each in assessed]
         decided = self._maker.decide(undecided, assessed, reasons, skipped)
         await _turn_of_others()
@@ -176,18 +188,6 @@ class ScoreMany:
                     deadline_missed=False,
                 )
                 self._observer.scored(scored, marks, ended_ns=ended_ns)
-
-    async def _explain(self, group: Group, assessed: Sequence[Assessed]) -> list[tuple[Reason, ...]]:
-        explained = [index for index, each in enumerate(assessed) if is_explained(each.assessment)]
-        reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
-        if explained:
-            of_models = await asyncio.get_running_loop().run_in_executor(
-                self._predicting, self._explaining.of_models, [assessed[index].assessment for index in explained]
-            )
-            for index, of_model in zip(explained, of_models, strict=True):
-                reasons[index] += of_model
-            group.marks.explained_ns = self._now_ns()
-        return reasons
 
     def _replay(self, group: Group, index: int, stored: StoredDecision) -> tuple[BatchAnswer, Publication]:
         self._observer.replayed(

@@ -43,7 +43,7 @@ class Decided:
 
 
 class DecisionMaker:
-    """For one thread, `predict` aside. Whoever predicts in two threads has two of these."""
+    """For one thread, `predict` and `assess` aside. Whoever does these in two threads has two of them."""
 
     def __init__(
         self,
@@ -87,8 +87,8 @@ class DecisionMaker:
     ) -> list[Predictions] | None:
         """`histories`: the values under the group's keys, None where they were not read; `attempts`: beside them.
 
-        None where nothing is asked. What takes long, for the most part without the interpreter lock: may run in a
-        thread, one at a time.
+        None where nothing is asked. What takes long, for the most part without the interpreter lock: this and `assess`
+        may run in a thread, one at a time.
         """
         if group.serving.decider.is_off:
             group.marks.features_ns = group.marks.model_ns = group.marks.explained_ns = self._clock.monotonic_ns()
