@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from feature_service.attempts import Attempts
 from feature_service.errors import HistoryFormatError
 from feature_service.history_spans import history_spans
-from feature_service.kernel import APPROXIMATE, Workspace, compute, make_workspace
+from feature_service.kernel import APPROXIMATE, Workspace, compute, make_scratch, make_workspace
 from feature_service.key_places import key_table, place_keys
 from feature_service.key_set import KeySet
 from feature_service.plan import Plan
@@ -42,6 +42,7 @@ class OnlineFeatures:
         self._slack_ms = slack_ms
         self._space: Workspace = make_workspace(_FIRST_CAPACITY)
         self._capacity = _FIRST_CAPACITY
+        self._scratch = make_scratch(plan.arrays)
 
     def keys(self, rows: NDArray[np.void]) -> KeySet:
         """The keys for (n,) DECODED rows."""
@@ -89,6 +90,7 @@ class OnlineFeatures:
             self._minor_per_major,
             self._slack_ms,
             self._space,
+            self._scratch,
             result.values,
             result.statuses,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from feature_service.catalogue import view
 from feature_service.compaction import compact_history
 from feature_service.decoding import TransactionDecoder
-from feature_service.kernel import compute, make_workspace
+from feature_service.kernel import compute, make_scratch, make_workspace
 from feature_service.money import RateTable, currency_exponents
 from feature_service.online import OnlineFeatures
 from feature_service.packing import pack_entity, pack_transactions
@@ -100,11 +100,12 @@ def _one_history_us(plan: Plan, history: bytes, repeats: int) -> float:
     records = words.shape[0] // RECORD_WORDS
     spans = np.zeros((1, len(ENTITIES), 2), dtype=np.int64)
     spans[0, ENTITY_INDEX["merchant"], 1] = records
-    values, statuses, space = np.empty((1, len(plan.names))), np.empty(1, dtype=np.int8), make_workspace(records)
+    values, statuses = np.empty((1, len(plan.names))), np.empty(1, dtype=np.int8)
+    space, scratch = make_workspace(records), make_scratch(plan.arrays)
 
     def run() -> None:
         for _ in range(_CALLS):
-            compute(words, spans, rows, currents, plan.arrays, 100.0, 1 << 60, space, values, statuses)
+            compute(words, spans, rows, currents, plan.arrays, 100.0, 1 << 60, space, scratch, values, statuses)
 
     return _median_us(run, repeats) / _CALLS
 
@@ -148,11 +149,11 @@ def _kernel_us(plan: Plan, given: _Input, context: Context, repeats: int) -> flo
     currents = np.zeros((count, len(ENTITIES), RECORD_WORDS), dtype=np.int64)
     pack_transactions(rows, currents)
     values, statuses = np.empty((count, len(plan.names))), np.empty(count, dtype=np.int8)
-    space = make_workspace(_RECORDS)
+    space, scratch = make_workspace(_RECORDS), make_scratch(plan.arrays)
     minor_per_major = float(10 ** currency_exponents()[context.contract.base_currency])
 
     def run() -> None:
-        compute(words, spans, rows, currents, plan.arrays, minor_per_major, 1 << 60, space, values, statuses)
+        compute(words, spans, rows, currents, plan.arrays, minor_per_major, 1 << 60, space, scratch, values, statuses)
 
     return _median_us(run, repeats) / count
 

@@ -29,12 +29,20 @@ READ_BEFORE_HORIZON: Final = 1  # a status
 APPROXIMATE: Final = 2  # a status of the first entity; of the others, the bits after it
 
 
-class _Scratch(NamedTuple):
-    """Memory for one vector after another."""
+class Scratch(NamedTuple):
+    """Memory of one thread for one vector of a plan after another."""
 
     values: NDArray[np.float64]  # (slots,)
     boundaries: NDArray[np.int64]  # (edges of an entity,)
     sums: NDArray[np.int64]  # (edges of an entity + 2, GROUPS, SUM_COLUMNS)
+
+
+def make_scratch(plan: PlanArrays) -> Scratch:
+    return Scratch(
+        values=np.empty(plan.slot_count),
+        boundaries=np.empty(plan.most_edges, dtype=np.int64),
+        sums=np.empty((plan.most_edges + 2, GROUPS, SUM_COLUMNS), dtype=np.int64),
+    )
 
 
 @compiled
@@ -80,6 +88,7 @@ def _derive(plan: PlanArrays, values: NDArray[np.float64]) -> None:
         values[slot] = result
 
 
+@compiled
 def compute(
     words: NDArray[np.int64],
     spans: NDArray[np.int64],
@@ -89,6 +98,7 @@ def compute(
     minor_per_major: float,
     slack_ms: int,
     space: Workspace,
+    scratch: Scratch,
     vectors: NDArray[np.float64],
     statuses: NDArray[np.int8],
 ) -> None:
@@ -99,29 +109,8 @@ def compute(
     vectors: (n, F) out. statuses: (n,) out, bits. READ_BEFORE_HORIZON: the read lies more than `slack_ms` behind a
     history's newest record, so that records may have been trimmed, or before what the history was compacted for.
     APPROXIMATE << entity: windows of that entity reach past its `exact_members` newest.
+    scratch: made for this plan; nothing checks that.
     """
-    scratch = _Scratch(
-        np.empty(plan.slot_count),
-        np.empty(plan.most_edges, dtype=np.int64),
-        np.empty((plan.most_edges + 2, GROUPS, SUM_COLUMNS), dtype=np.int64),
-    )
-    _compute(words, spans, rows, currents, plan, minor_per_major, slack_ms, space, scratch, vectors, statuses)
-
-
-@compiled
-def _compute(
-    words: NDArray[np.int64],
-    spans: NDArray[np.int64],
-    rows: NDArray[np.void],
-    currents: NDArray[np.int64],
-    plan: PlanArrays,
-    minor_per_major: float,
-    slack_ms: int,
-    space: Workspace,
-    scratch: _Scratch,
-    vectors: NDArray[np.float64],
-    statuses: NDArray[np.int8],
-) -> None:
     windows, outputs, values, sums = plan.windows, plan.outputs, scratch.values, scratch.sums
     for index in range(rows.shape[0]):
         row = rows[index]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_service.kernel import compute, make_workspace
+from feature_service.kernel import compute, make_scratch, make_workspace
 from feature_service.offline.histories import LabelRecords, build_histories
 from feature_service.packing import pack_transactions
 from feature_service.plan import Plan
@@ -62,6 +62,7 @@ class OfflineFeatures:
             self._minor_per_major,
             _NO_TRIMMING_MS,
             make_workspace(int(spans[:, :, 1].max(initial=0))),
+            make_scratch(self.plan.arrays),
             values,
             np.empty(chunk.shape[0], dtype=np.int8),
         )

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.catalogue.definitions import EXACT_MEMBERS
-from feature_service.kernel import compute, make_workspace
+from feature_service.kernel import compute, make_scratch, make_workspace
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
 from tests.oracle.payments import Histories, Payment, decoded, packed
@@ -45,6 +45,7 @@ def kernel_vectors(
         100.0,
         slack_ms,
         make_workspace(int(spans[:, :, 1].max(initial=0))),
+        make_scratch(plan.arrays),
         values,
         statuses,
     )
