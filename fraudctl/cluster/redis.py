@@ -40,6 +40,7 @@ class RedisServer(Process):
             "--appendonly", "yes",
             "--appendfsync", "everysec",
             "--maxmemory-policy", "noeviction",
+            "--rdbcompression", "no",  # hashes do not shrink: to try makes a rewrite three times as long
             "--save", "",
             *self._options,
         )
