@@ -16,6 +16,7 @@ from feature_service.plan import Plan
 from feature_service.stores.layout import HISTORY_CAP, StoreLayout
 from feature_service.stores.redis_masters import RedisMasters, redis_masters
 from feature_service.stores.redis_store import RedisHistoryStore
+from feature_service.stores.renewals import RENEWED_EVERY_S
 from telemetry.logs import Level
 
 _DAY_S: Final = 86_400
@@ -82,7 +83,7 @@ def make_redis_store(store: StoreSettings, contract: ContractSettings, id_key: I
         store.redis_url.get_secret_value(),
         store_layout(store, id_key),
         retention_ms=contract.retention_ms,
-        history_ttl_s=store.history_ttl_days * _DAY_S,
+        history_ttl_s=store.history_ttl_days * _DAY_S + RENEWED_EVERY_S,  # no day less than was asked for
         history_cap=store.history_cap,
         timeout_ms=store.redis_timeout_ms,
     )

@@ -26,6 +26,7 @@ from feature_service.score_batch import join_score_batch, split_score_batch
 from feature_service.settings import StoreSettings, make_online_features, store_layout
 from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
+from feature_service.stores.renewals import Renewals
 from feature_service.stores.resp import encode_fold
 from feature_service.traceparents import read_traceparents
 from scorer.decision_parts import Parts
@@ -82,6 +83,7 @@ def warm(id_hash_key_file: Path) -> None:
         encode_fold(
             batch,
             layout,
+            Renewals().due(batch.entities, batch.hashes, now_s=0.0),
             retention_ms=contract.retention_ms,
             ttl_s=store.history_ttl_days * 86_400,
             history_cap=store.history_cap,

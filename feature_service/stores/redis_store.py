@@ -1,7 +1,8 @@
 """Entity histories in Redis: folds through the fenced Function, and reads, on one master or on a cluster."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -24,9 +25,10 @@ from feature_service.stores.redis_answers import accepted, is_passing
 from feature_service.stores.redis_cluster import RedisCluster
 from feature_service.stores.redis_master import RedisMaster
 from feature_service.stores.redis_pipe import encode_command
+from feature_service.stores.renewals import Renewals
 from feature_service.stores.resp import encode_fold
 
-SWAP: Final = "fraud_swap_v2"
+SWAP: Final = "fraud_swap_v3"
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 
 
@@ -81,12 +83,18 @@ class RedisHistoryStore:
         history_ttl_s: int,
         history_cap: int = HISTORY_CAP,
         timeout_ms: int = 5_000,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`url`: of one server, or a `ClusterUrl`. Raises: StoreError where it is neither."""
+        """`url`: of one server, or a `ClusterUrl`. Raises: StoreError where it is neither.
+
+        `history_ttl_s` after its last record a history is forgotten, or up to `RENEWED_EVERY_S` earlier.
+        """
         self._layout = layout
         self._retention_ms = retention_ms
         self._history_ttl_s = history_ttl_s
         self._history_cap = history_cap
+        self._renewals = Renewals()
+        self._clock_s = clock_s
         self._fence_keys = [layout.fence_key(shard) for shard in range(layout.shard_count)]
         # Also for what is kept beside the histories.
         self.servers: Final[RedisServers] = _servers(url, timeout_s=timeout_ms / 1000)
@@ -110,10 +118,18 @@ class RedisHistoryStore:
     async def fold(self, batch: FoldBatch) -> Sequence[bytes]:
         if batch.shards.shape[0] == 0:
             return []
+        try:
+            return await self._fold(batch)
+        except BaseException:
+            self._renewals.forget()
+            raise
+
+    async def _fold(self, batch: FoldBatch) -> Sequence[bytes]:
         shards = batch.shards.tolist()
         calls = encode_fold(
             batch,
             self._layout,
+            self._renewals.due(batch.entities, batch.hashes, now_s=self._clock_s()),
             retention_ms=self._retention_ms,
             ttl_s=self._history_ttl_s,
             history_cap=self._history_cap,

@@ -11,21 +11,27 @@ from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import ENTITY_LETTERS, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.wire_writer import write_bytes
 
-FUNCTION: Final = "fraud_fold_v2"
+FUNCTION: Final = "fraud_fold_v3"
 _LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
 _FENCE: Final = np.frombuffer(b"}:fence", dtype=np.uint8)
 # Of numbers, hashes, marks and line ends, beside the arguments whose length is known.
 _CALL_NUMBERS_BYTES_AT_MOST: Final = 192
 _GROUP_NUMBERS_BYTES_AT_MOST: Final = 96
 _DOLLAR, _STAR, _ZERO, _COLON, _BRACE, _CR, _LF = b"$*0:}\r\n"
-_FIXED_ARGUMENTS: Final = 10  # after the keys and before the records: see fold.lua
+_FIXED_ARGUMENTS: Final = 11  # after the keys and before the records: see fold.lua
 _FIRST_HEX_LETTER: Final = ord("a") - 10
 
 
 def encode_fold(
-    batch: FoldBatch, layout: StoreLayout, *, retention_ms: int, ttl_s: int, history_cap: int
+    batch: FoldBatch,
+    layout: StoreLayout,
+    renewed: NDArray[np.uint8],
+    *,
+    retention_ms: int,
+    ttl_s: int,
+    history_cap: int,
 ) -> list[memoryview]:
-    """The calls of the batch, one FCALL a shard, in order."""
+    """The calls of the batch, one FCALL a shard, in order. `renewed` (g,): see `Renewals`."""
     command = _bytes(_bulk(b"FCALL") + _bulk(FUNCTION.encode()))
     prefix = _bytes(layout.prefix)
     layout_and_source = _bytes(_bulk(layout.layout_id.encode()) + _bulk(batch.source.encode()))
@@ -64,6 +70,7 @@ def encode_fold(
         batch.entities,
         batch.hashes,
         batch.group_records,
+        renewed,
         batch.records.reshape(-1).view(np.uint8),
     )
     return [out.data[start:end] for start, end in pairwise(ends.tolist())]
@@ -92,6 +99,7 @@ def _encode(
     entities: NDArray[np.int64],
     hashes: NDArray[np.uint64],
     group_records: NDArray[np.int64],
+    renewed: NDArray[np.uint8],
     records: NDArray[np.uint8],
 ) -> None:
     at = 0
@@ -116,6 +124,8 @@ def _encode(
         at = _bulk_number(out, at, known[call])
         at = _bulk_number(out, at, new[call])
         at = _copy(out, at, constants)
+        at = _number_line(out, at, _DOLLAR, groups)
+        at = _end_line(out, _copy(out, at, renewed[first:end]))
         for group in range(first, end):
             run = records[group_records[group] * RECORD_BYTES : group_records[group + 1] * RECORD_BYTES]
             at = _number_line(out, at, _DOLLAR, run.shape[0])

@@ -14,11 +14,12 @@ import redis
 from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
 from feature_service.compaction import compact_history
-from feature_service.errors import LayoutMismatchError, ShardOpenError, StoreError
+from feature_service.errors import FenceMismatchError, LayoutMismatchError, ShardOpenError, StoreError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.plan import make_plan
 from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_store import RedisHistoryStore
+from feature_service.stores.renewals import RENEWED_EVERY_S
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
 from tests.oracle.kernel_calls import kernel_vectors
@@ -29,18 +30,10 @@ NOW_MS = 1_700_000_000_000
 
 
 @pytest.fixture
-def redis_url(any_redis_url: str) -> str:
-    return any_redis_url
-
-
-@pytest.fixture
-def redis_client(any_redis_client: redis.Redis) -> redis.Redis:
-    return any_redis_client
-
-
-@pytest.fixture
-async def store(redis_url: str, redis_client: redis.Redis, layout: StoreLayout) -> AsyncIterator[RedisHistoryStore]:
-    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as opened:
+async def store(
+    any_redis_url: str, any_redis_client: redis.Redis, layout: StoreLayout
+) -> AsyncIterator[RedisHistoryStore]:
+    async with RedisHistoryStore(any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as opened:
         yield opened
 
 
@@ -56,29 +49,31 @@ def everything(client: redis.Redis) -> dict[bytes, object]:
 
 @pytest.mark.parametrize("other", [{"shard_count": 2}, {"key_fingerprint": "ffffffff"}])
 async def test_another_layout_is_told_and_writes_nothing(
-    store: RedisHistoryStore, redis_url: str, redis_client: redis.Redis, other: dict[str, object]
+    store: RedisHistoryStore, any_redis_url: str, any_redis_client: redis.Redis, other: dict[str, object]
 ) -> None:
     await store.fold(fold_of([(card, record(card)) for card in range(1, 5)], known=NOTHING, new=7))
-    before = everything(redis_client)
+    before = everything(any_redis_client)
     layout = replace(store.layout, **other)  # type: ignore[arg-type]
-    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as stranger:
+    async with RedisHistoryStore(any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as stranger:
         with pytest.raises(LayoutMismatchError, match="4-0a1b2c3d-1"):
             await stranger.fold(fold_of([(1, record(9))], known=[-1] * layout.shard_count, new=9, source="t"))
         with pytest.raises(LayoutMismatchError, match="use the same settings, or another generation"):
             await stranger.fences("s")
-    assert everything(redis_client) == before
+    assert everything(any_redis_client) == before
 
 
-async def test_an_open_fence_stops_until_it_is_repaired(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+async def test_an_open_fence_stops_until_it_is_repaired(
+    store: RedisHistoryStore, any_redis_client: redis.Redis
+) -> None:
     await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
-    redis_client.hset(store.layout.fence_key(1), "s", "!5")  # what a fold that broke off leaves
-    before = everything(redis_client)
+    any_redis_client.hset(store.layout.fence_key(1), "s", "!5")  # what a fold that broke off leaves
+    before = everything(any_redis_client)
     with pytest.raises(ShardOpenError, match=r"shard 1: run `fraudctl repair`"):
         await store.fences("s")
     for batch in (fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6), heartbeat_of([(1, 5, 6)])):
         with pytest.raises(ShardOpenError):
             await store.fold(batch)
-    assert everything(redis_client) == before
+    assert everything(any_redis_client) == before
 
     assert await store.repair() == 1
     assert (await store.fences("s")).tolist() == [-1, 5, 5, -1]
@@ -87,29 +82,60 @@ async def test_an_open_fence_stops_until_it_is_repaired(store: RedisHistoryStore
 
 
 async def test_histories_expire_long_after_their_last_record_and_fences_never(
-    store: RedisHistoryStore, redis_client: redis.Redis
+    any_redis_url: str, layout: StoreLayout, any_redis_client: redis.Redis
 ) -> None:
-    key, fence = store.layout.history_key("card", 1), store.layout.fence_key(1)
-    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
-    assert redis_client.ttl(key) in (TTL_S, TTL_S - 1)
-    redis_client.expire(key, 100)
-    await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
-    assert redis_client.ttl(key) in (TTL_S, TTL_S - 1)
-    assert redis_client.ttl(fence) == -1
+    """Their time to live begins anew once a day: from each record on, it is as long as asked for but for a day."""
+    times_s = iter((10.0, RENEWED_EVERY_S - 1.0, RENEWED_EVERY_S + 0.0))
+    async with RedisHistoryStore(
+        any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, clock_s=lambda: next(times_s)
+    ) as store:
+        key, fence = store.layout.history_key("card", 1), store.layout.fence_key(1)
+        await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+        assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+        any_redis_client.expire(key, 100)
+        await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
+        assert any_redis_client.ttl(key) in (100, 99)
+        await store.fold(fold_of([(1, record(12))], known=(6, 6, 6, 6), new=7))
+        assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+        assert any_redis_client.ttl(fence) == -1
 
 
-async def test_a_swap_leaves_the_time_to_live(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+async def test_a_process_knows_nothing_of_what_others_renewed(
+    store: RedisHistoryStore, any_redis_url: str, any_redis_client: redis.Redis
+) -> None:
     key = store.layout.history_key("card", 1)
     await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
-    redis_client.expire(key, 100)
+    any_redis_client.expire(key, 100)
+    async with RedisHistoryStore(any_redis_url, store.layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S) as other:
+        await other.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
+    assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+
+
+async def test_what_a_refused_fold_would_have_renewed_is_renewed_when_it_is_folded_again(
+    store: RedisHistoryStore, any_redis_client: redis.Redis
+) -> None:
+    """As after a rollback, which takes back renewals together with the fences."""
+    key = store.layout.history_key("card", 1)
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    any_redis_client.expire(key, 100)
+    with pytest.raises(FenceMismatchError):
+        await store.fold(fold_of([(1, record(11))], known=(7, 7, 7, 7), new=8))
+    await store.fold(fold_of([(1, record(11))], known=(5, 5, 5, 5), new=6))
+    assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
+
+
+async def test_a_swap_leaves_the_time_to_live(store: RedisHistoryStore, any_redis_client: redis.Redis) -> None:
+    key = store.layout.history_key("card", 1)
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    any_redis_client.expire(key, 100)
     assert await store.swap(key, HEADER + record(10).tobytes(), COMPACTED_HEADER + record(9).tobytes())
-    assert redis_client.ttl(key) in (99, 100)
+    assert any_redis_client.ttl(key) in (99, 100)
 
 
 async def test_a_history_just_past_the_cap_is_named_once_in_256_records(
-    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+    any_redis_url: str, any_redis_client: redis.Redis, layout: StoreLayout
 ) -> None:
-    small = RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, history_cap=10)
+    small = RedisHistoryStore(any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, history_cap=10)
     named = []
     async with small as store:
         for offset in range(600):
@@ -120,14 +146,16 @@ async def test_a_history_just_past_the_cap_is_named_once_in_256_records(
 
 
 async def test_the_library_of_the_previous_release_stays_for_its_workers(
-    redis_url: str, redis_client: redis.Redis, layout: StoreLayout
+    any_redis_url: str, any_redis_client: redis.Redis, layout: StoreLayout
 ) -> None:
-    redis_client.function_load("#!lua name=fraud_v1\nredis.register_function('fraud_fold_v1', function() return 1 end)")
-    async with RedisHistoryStore(redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S):
-        assert redis_client.fcall("fraud_fold_v1", 0) == 1
+    any_redis_client.function_load(
+        "#!lua name=fraud_v1\nredis.register_function('fraud_fold_v1', function() return 1 end)"
+    )
+    async with RedisHistoryStore(any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S):
+        assert any_redis_client.fcall("fraud_fold_v1", 0) == 1
 
 
-async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, any_redis_client: redis.Redis) -> None:
     """A card of 40 payments a day over 90 days, folded by the day, with arrival shuffled within it."""
     draw = np.random.default_rng(1)
     plan = make_plan(view("production").names)
@@ -164,11 +192,11 @@ async def test_trimming_drops_only_what_no_read_sees(store: RedisHistoryStore, r
         read, _ = kernel_vectors(plan, [asked], {(1, 1): kept})
         assert read.tobytes() == kernel_vectors(plan, [asked], {(1, 1): everything_folded})[0].tobytes()
     assert max(lengths) <= 40 * 47, "44 days are kept, and at most what comes between two looks"
-    assert redis_client.ttl(key) > 0
+    assert any_redis_client.ttl(key) > 0
     assert (await store.fences("s"))[1] == 89
 
 
-async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, redis_client: redis.Redis) -> None:
+async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, any_redis_client: redis.Redis) -> None:
     """A card of 70 payments a day over 100 days, compacted when the fold says so."""
     draw = np.random.default_rng(1)
     plan = make_plan(view("production").names)
@@ -206,19 +234,19 @@ async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, redis_
 
 @pytest.mark.parametrize("wrong", ["list", "other bytes", "cut record"])
 async def test_a_value_that_is_no_history_stops_its_shard_before_anything_is_written(
-    store: RedisHistoryStore, redis_client: redis.Redis, wrong: str
+    store: RedisHistoryStore, any_redis_client: redis.Redis, wrong: str
 ) -> None:
     await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
     key = store.layout.history_key("card", 5)
     if wrong == "list":
-        redis_client.rpush(key, "x")
+        any_redis_client.rpush(key, "x")
     else:
-        redis_client.set(key, b"x" if wrong == "other bytes" else HEADER + bytes(RECORD_BYTES - 1))
-    before = everything(redis_client)
+        any_redis_client.set(key, b"x" if wrong == "other bytes" else HEADER + bytes(RECORD_BYTES - 1))
+    before = everything(any_redis_client)
     batch = fold_of([(1, record(11)), (5, record(12)), (9, record(13)), (2, record(21))], known=(5, 5, 5, 5), new=6)
     with pytest.raises(StoreError, match="shard 1: "):
         await store.fold(batch)
-    after = everything(redis_client)
+    after = everything(any_redis_client)
     assert {name: value for name, value in after.items() if b"{1}" in name} == {
         name: value for name, value in before.items() if b"{1}" in name
     }
@@ -227,17 +255,17 @@ async def test_a_value_that_is_no_history_stops_its_shard_before_anything_is_wri
 
 @pytest.mark.parametrize("arguments", [{"history_ttl_s": 0}, {"history_ttl_s": -1}])
 async def test_a_time_to_live_that_redis_would_refuse_is_refused_before_anything_is_written(
-    store: RedisHistoryStore, redis_url: str, redis_client: redis.Redis, arguments: dict[str, int]
+    store: RedisHistoryStore, any_redis_url: str, any_redis_client: redis.Redis, arguments: dict[str, int]
 ) -> None:
     await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
-    before = everything(redis_client)
+    before = everything(any_redis_client)
     careless = RedisHistoryStore(
-        redis_url, store.layout, retention_ms=RETENTION_MS, history_ttl_s=arguments["history_ttl_s"]
+        any_redis_url, store.layout, retention_ms=RETENTION_MS, history_ttl_s=arguments["history_ttl_s"]
     )
     async with careless:
         with pytest.raises(StoreError, match="time to live"):
             await careless.fold(fold_of([(5, record(11))], known=(5, 5, 5, 5), new=6))
-    assert everything(redis_client) == before
+    assert everything(any_redis_client) == before
 
 
 def reads_of_each_server(client: redis.Redis) -> list[int]:
@@ -250,13 +278,13 @@ def reads_of_each_server(client: redis.Redis) -> list[int]:
 
 
 async def test_readers_that_come_together_share_round_trips(
-    store: RedisHistoryStore, redis_client: redis.Redis
+    store: RedisHistoryStore, any_redis_client: redis.Redis
 ) -> None:
     await store.fold(fold_of([(card, record(card)) for card in range(1, 9)], known=NOTHING, new=5))
     keys = [store.layout.history_key("card", card) for card in range(1, 9)]
-    before = reads_of_each_server(redis_client)
+    before = reads_of_each_server(any_redis_client)
     answers = await asyncio.gather(*(store.read([key]) for key in keys * 10))
-    after = reads_of_each_server(redis_client)
+    after = reads_of_each_server(any_redis_client)
     assert max(late - early for early, late in zip(before, after, strict=True)) <= 4  # one of them to ask
     assert answers == [[HEADER + record(card).tobytes()] for card in range(1, 9)] * 10
 

@@ -4,6 +4,7 @@ import hiredis
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from feature_service.records import ENTITIES
 from feature_service.stores.fold_batch import FoldBatch, plan_fold, plan_heartbeat
@@ -15,11 +16,16 @@ TTL_S = 5_184_000
 CAP = 2_048
 
 
+def renewed(batch: FoldBatch) -> NDArray[np.uint8]:
+    return np.where(batch.hashes & np.uint64(1), ord("1"), ord("0")).astype(np.uint8)
+
+
 def commands(batch: FoldBatch, layout: StoreLayout) -> list[list[bytes]]:
     """As a server's parser reads them: one in each piece, and nothing left over."""
     reader = hiredis.Reader()
     found = []
-    for piece in encode_fold(batch, layout, retention_ms=RETENTION_MS, ttl_s=TTL_S, history_cap=CAP):
+    marks = renewed(batch)
+    for piece in encode_fold(batch, layout, marks, retention_ms=RETENTION_MS, ttl_s=TTL_S, history_cap=CAP):
         reader.feed(bytes(piece))
         found.append(reader.gets())
         assert not reader.has_data()
@@ -33,11 +39,12 @@ def expected(batch: FoldBatch, layout: StoreLayout) -> list[list[bytes]]:
         for group in range(batch.call_groups[call], batch.call_groups[call + 1]):
             keys.append(layout.history_key(ENTITIES[batch.entities[group]], int(batch.hashes[group])))
             runs.append(batch.records[batch.group_records[group] : batch.group_records[group + 1]].tobytes())
+        marks = renewed(batch)[batch.call_groups[call] : batch.call_groups[call + 1]].tobytes()
         numbers = (batch.known[call], batch.new[call], batch.confirmed_at_ms, RETENTION_MS, TTL_S)
         found.append(
             [b"FCALL", FUNCTION.encode(), b"%d" % len(keys), *keys, layout.layout_id.encode(), batch.source.encode()]
             + [b"%d" % number for number in numbers]
-            + [HEADER, b"%d" % RECORD_BYTES, b"%d" % (len(HEADER) + CAP * RECORD_BYTES), *runs]
+            + [HEADER, b"%d" % RECORD_BYTES, b"%d" % (len(HEADER) + CAP * RECORD_BYTES), marks, *runs]
         )
     return found
 
