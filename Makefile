@@ -64,7 +64,7 @@ check: setup  ## Lint, format, types, import rules, freshness of what is generat
 	$(BIN)/python protos/check_compatibility.py
 
 test: setup  ## All tests, against a real broker and a real Redis.
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist loadfile  # most of the time is spent waiting for servers
 
 up: setup  ## Start the local cluster and leave it running.
 	$(BIN)/fraudctl up

@@ -15,7 +15,9 @@ from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.topics import TopicSpec, ensure_topics
 from fraudctl.doctor.examination import examine
 from fraudctl.doctor.finding import Finding
+from tests.e2e.client import ClusterClient, now_ms
 from tests.e2e.cluster import RunningCluster
+from tests.people import Person
 
 ELSEWHERE_MADE = ("erasures", "audit", "shadow-scores")
 
@@ -35,8 +37,11 @@ def found_wrong() -> list[Finding]:
     return [finding for finding in asyncio.run(examine(os.environ)) if finding.state == "wrong"]
 
 
-def test_a_cluster_that_is_well_is_said_to_be(cluster: RunningCluster) -> None:
-    findings = {finding.subject: finding for finding in asyncio.run(examine(os.environ))}
+async def test_a_cluster_that_is_well_is_said_to_be(cluster: RunningCluster, client: ClusterClient) -> None:
+    await client.send(Person().pays(now_ms()))
+    await client.folded()
+
+    findings = {finding.subject: finding for finding in await examine(os.environ)}
 
     assert {finding.state for finding in findings.values()} == {"ok"}, findings
     assert {f"topic {name}" for name in (cluster.topics.transactions, *ELSEWHERE_MADE)} <= findings.keys()
