@@ -44,7 +44,10 @@ class KafkaServer(Process):
         node_id: int = 1,
         controllers: Mapping[int, int] | None = None,
         heap_mib: int = HEAP_MIB,
+        options: Mapping[str, object] | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
+        """`options`: further properties of the broker, or others. `users`: names and passwords, for SCRAM-SHA-512."""
         self.bootstrap = f"{HOST}:{port}"
         self._port = port
         self._data = directory.resolve() / "data"
@@ -53,7 +56,9 @@ class KafkaServer(Process):
             port=port,
             node_id=node_id,
             controllers=controllers or {node_id: controller_port},
+            options=options or {},
         )
+        self._users = users or {}
         self._heap_mib = heap_mib
         self._properties_path = directory.resolve() / "server.properties"
         self._logging_path = directory.resolve() / "log4j2.properties"
@@ -77,7 +82,9 @@ class KafkaServer(Process):
         )
 
     def _format(self) -> None:
-        arguments = ("format", "--cluster-id", CLUSTER_ID, "--config", str(self._properties_path))
+        users = [f"SCRAM-SHA-512=[name={name},password={password}]" for name, password in self._users.items()]
+        arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._properties_path)]
+        arguments += [argument for user in users for argument in ("--add-scram", user)]
         command = self._java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", *arguments)
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if result.returncode != 0:
@@ -97,7 +104,9 @@ class KafkaServer(Process):
         return f"{brokers} broker{'s' if brokers > 1 else ''}"
 
 
-def _properties(*, data: Path, port: int, node_id: int, controllers: Mapping[int, int]) -> str:
+def _properties(
+    *, data: Path, port: int, node_id: int, controllers: Mapping[int, int], options: Mapping[str, object]
+) -> str:
     replicas = min(3, len(controllers))
     in_sync = max(1, replicas - 1)
     settings = {
@@ -128,6 +137,7 @@ def _properties(*, data: Path, port: int, node_id: int, controllers: Mapping[int
         "broker.heartbeat.interval.ms": 500,
         # A quarter of the small heap would go to the compaction of the offsets topic otherwise.
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+        **options,
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 

@@ -1,5 +1,6 @@
 """Kafka: reachable, with all topics as the services need them, and a group of stream processors that keeps up."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,29 +11,50 @@ from aiokafka.errors import KafkaError
 from fraudctl.doctor.deployment import Deployment
 from fraudctl.doctor.finding import Finding, ok, warning, wrong
 from stream_processor.errors import StreamProcessorError, TopicMissingError, UnsafeTopicError
+from stream_processor.kafka_connection import KafkaConnection
 from stream_processor.topic_ids import TopicInfo, check_topic, describe_topics, kafka_client
 
 _SUBJECT: Final = "Kafka"
 _LAG: Final = 10_000  # records: seconds of a worker's work
 
 
+class _Refusals(logging.Handler):
+    """Why brokers could not be reached: aiokafka's exceptions do not say, it logs each cause and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.told: dict[str, None] = {}  # a set in order
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told[record.getMessage()] = None
+
+
 async def check_kafka(deployment: Deployment) -> list[Finding]:
     connection = deployment.kafka.connection()
+    client_log, refusals = logging.getLogger("aiokafka"), _Refusals()
+    client_log.addHandler(refusals)
     try:
-        async with kafka_client(connection) as client:
-            brokers = len(client.cluster.brokers())
-            findings = [ok(_SUBJECT, f"{brokers} broker{'s' if brokers > 1 else ''} at {deployment.kafka.bootstrap}")]
-            for name in _topics(deployment):
-                try:
-                    topic = (await describe_topics(client, [name]))[name]
-                except TopicMissingError as error:
-                    findings.append(wrong(f"topic {name}", str(error).partition(name)[2].strip(), "make it"))
-                else:
-                    findings.append(_check(name, topic, deployment))
-        return [*findings, *await _check_group(connection.client_arguments(), deployment)]
+        return await _findings(connection, deployment)
     except (KafkaError, StreamProcessorError, OSError) as error:
         remedy = "start it, or mend FRAUD_KAFKA_*: decisions wait in the scorers' spools meanwhile"
-        return [wrong(_SUBJECT, f"cannot be asked at {deployment.kafka.bootstrap}: {error}", remedy)]
+        cause = "; ".join(refusals.told) or error
+        return [wrong(_SUBJECT, f"cannot be asked at {deployment.kafka.bootstrap}: {cause}", remedy)]
+    finally:
+        client_log.removeHandler(refusals)
+
+
+async def _findings(connection: KafkaConnection, deployment: Deployment) -> list[Finding]:
+    async with kafka_client(connection) as client:
+        brokers = len(client.cluster.brokers())
+        findings = [ok(_SUBJECT, f"{brokers} broker{'s' if brokers > 1 else ''} at {deployment.kafka.bootstrap}")]
+        for name in _topics(deployment):
+            try:
+                topic = (await describe_topics(client, [name]))[name]
+            except TopicMissingError as error:
+                findings.append(wrong(f"topic {name}", str(error).partition(name)[2].strip(), "make it"))
+            else:
+                findings.append(_check(name, topic, deployment))
+    return [*findings, *await _check_group(connection.client_arguments(), deployment)]
 
 
 def _topics(deployment: Deployment) -> list[str]:
