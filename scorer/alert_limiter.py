@@ -10,8 +10,8 @@ import structlog
 from feature_service.errors import StoreUnavailableError
 from scorer.decision_writer import additions
 from scorer.policy.alert_limits import Suppression
+from scorer.protocols import Publisher
 from scorer.publication import AlertToSend, Publication
-from scorer.use_case import Publisher
 from telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)

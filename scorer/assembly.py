@@ -24,13 +24,14 @@ from scorer.decision_store import RedisDecisionStore
 from scorer.decision_writer import DecisionWriter
 from scorer.explaining import Explaining
 from scorer.observer import Observer
+from scorer.protocols import Publisher
 from scorer.serving import CurrentServing
 from scorer.settings import ScorerSettings
 from scorer.shadowing import Shadowing
 from scorer.spans import ScoreSpans
 from scorer.store_waits import StoreWaits
 from scorer.turns import Turns
-from scorer.use_case import Publisher, ScoreOne
+from scorer.use_case import ScoreOne
 from telemetry.metrics import Metrics
 
 _FRESHNESS_PERIOD_S: Final = 1.0

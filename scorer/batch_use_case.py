@@ -20,10 +20,10 @@ from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Payments
+from scorer.protocols import Publisher, Reader, Shadows
 from scorer.publication import Publication
 from scorer.reasons import Reason
 from scorer.shadow import to_shadow
-from scorer.use_case import Publisher, Reader, Shadows
 from telemetry.trace_context import TraceContext
 
 _PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
@@ -117,12 +117,9 @@ class ScoreMany:
     ) -> tuple[list[Assessed], list[tuple[Reason, ...]]]:
         """In the thread, in one go: what is handed over twice waits twice for other parts."""
         assessed = self._maker.assess(group, self._maker.predict(group, histories))
-        reasons = [self._explaining.of_rules(each.assessment) for each in assessed]
-        explained = [index for index, each in enumerate(assessed) if is_explained(each.assessment)]
-        if explained:
-            of_models = self._explaining.of_models([assessed[index].assessment for index in explained])
-            for index, of_model in zip(explained, of_models, strict=True):
-                reasons[index] += of_model
+        assessments = [each.assessment for each in assessed]
+        reasons = self._explaining.of_all(assessments)
+        if any(map(is_explained, assessments)):
             group.marks.explained_ns = self._now_ns()
         return assessed, reasons
 

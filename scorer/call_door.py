@@ -17,13 +17,13 @@ class CallDoor:
         """`limit`: never more inside than this; `default_budget_ms`: of callers who name none."""
         self.admission: Final = Admission(limit)
         self._metrics = metrics
-        self._default_budget_ms = default_budget_ms
+        self.default_budget_ms: Final = default_budget_ms
         self._least_retry_ms = least_retry_ms
 
     def enter(self, left_s: float | None) -> CallRefusedError | None:
         """`left_s`: what its caller gives it from now on, if that is known."""
         now_ns = time.monotonic_ns()
-        left_ms = self._default_budget_ms if left_s is None else _MS_PER_S * left_s
+        left_ms = self.default_budget_ms if left_s is None else _MS_PER_S * left_s
         if self.admission.has_room(now_ns, left_ms=left_ms, patient=left_s is None):
             self.admission.enter(now_ns)
             return None

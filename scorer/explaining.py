@@ -1,7 +1,7 @@
 """Reasons for alerts, and how long it takes to find them."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -47,8 +47,14 @@ class Explaining:
         """That one explanation took lately: the least, since a thread that had to wait says nothing of the work."""
         return min(self._took_ms.copy(), default=0.0)
 
-    def of_rules(self, assessment: Assessment) -> tuple[Reason, ...]:
-        return reasons_of_policy(assessment.rules, assessment.lists)
+    def of_all(self, assessments: Sequence[Assessment], *, late: Collection[int] = ()) -> list[tuple[Reason, ...]]:
+        """Of each of (n): what rules and lists say; then, of what `is_explained` and not `late` (places), the model."""
+        reasons = [reasons_of_policy(each.rules, each.lists) for each in assessments]
+        explained = [place for place, each in enumerate(assessments) if is_explained(each) and place not in late]
+        of_models = self.of_models([assessments[place] for place in explained])
+        for place, of_model in zip(explained, of_models, strict=True):
+            reasons[place] += of_model
+        return reasons
 
     def of_models(self, assessments: Sequence[Assessment]) -> list[tuple[Reason, ...]]:
         """Of each of (n); nothing where no model answered, or it refuses to say."""

@@ -49,7 +49,6 @@ class ScoreCalls:
         self._requests = requests
         self._score_one = score_one
         self._score_many = score_many
-        self._default_budget_ms = default_budget_ms
         self._shares = shares
         self.score_door: Final = CallDoor(
             max_score_calls, metrics, default_budget_ms=default_budget_ms, least_retry_ms=_LEAST_RETRY_MS
@@ -66,7 +65,7 @@ class ScoreCalls:
         Raises: CallRefusedError.
         """
         inside = self.score_door.admission.inside
-        budget_ms = self._default_budget_ms if allowed_ms is None else allowed_ms
+        budget_ms = self.score_door.default_budget_ms if allowed_ms is None else allowed_ms
         budget = start_budget(now_ns=arrived_ns, allowed_ms=budget_ms, shares=self._shares)
         payment = self._read(request, TraceContext.parse(traceparent))
         try:

@@ -5,15 +5,11 @@ that would overrun a call's part of its budget is skipped and named in its answe
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Final
 
 from feature_service.errors import StoreUnavailableError
-from feature_service.key_set import KeySet
 from feature_service.stores.attempts import BurstRead
 from scorer.budget import Budget
 from scorer.case import Case, regrouped
@@ -21,61 +17,24 @@ from scorer.decision_maker import DecisionMaker
 from scorer.decision_writer import additions
 from scorer.errors import ScorerError
 from scorer.explaining import Explaining, is_explained
+from scorer.gathering import Gathering
 from scorer.group import Group
 from scorer.idempotency import DecisionStore, StoredDecision
 from scorer.observer import Observer
 from scorer.payments import Answer, Payments
 from scorer.policy import Action
+from scorer.protocols import BurstReader, Publisher, Shadows
 from scorer.publication import Publication
-from scorer.shadow import ToShadow, to_shadow
+from scorer.shadow import to_shadow
 from scorer.store_waits import StoreWaits
 from scorer.turns import Turns
 
-_MOST_TOGETHER: Final = 32  # so that nobody waits for many others' predictions
-_GATHER_S: Final = 0.004  # longest wait for others while calls are under way
 _AFTER_ANSWERS_S: Final = 0.001
 _PAYLOAD_DIFFERS: Final = "this transaction_id was decided already, on another payload: send it under an id of its own"
 
 
 class PayloadDiffersError(ScorerError):
     """The transaction_id has a decision already, on another payload."""
-
-
-class Reader(Protocol):
-    def read(self, keys: Sequence[bytes]) -> Awaitable[list[bytes | None]]:
-        """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
-        ...
-
-
-class BurstReader(Protocol):
-    """Sees what was asked a moment ago, and leaves what is asked now."""
-
-    async def read(self, rows: NDArray[np.void], keys: KeySet, others: Sequence[bytes]) -> BurstRead:
-        """In one round trip. A caller that gives up cancels nothing: what was asked counts.
-
-        Raises: StoreUnavailableError.
-        """
-        ...
-
-    async def note_declined(self, rows: NDArray[np.void], keys: KeySet) -> None:
-        """Have those that follow know it. Raises: StoreUnavailableError."""
-        ...
-
-
-class Publisher(Protocol):
-    def offer(self, publication: Publication) -> bool:
-        """Have it published soon; False where that will not be."""
-        ...
-
-    async def publish(self, publications: Sequence[Publication]) -> None:
-        """Returns when all are acknowledged."""
-        ...
-
-
-class Shadows(Protocol):
-    def offer(self, decided: Sequence[ToShadow]) -> None:
-        """Have challengers score what was answered, when they come to it."""
-        ...
 
 
 class ScoreOne:
@@ -103,18 +62,13 @@ class ScoreOne:
         self._observer = observer
         self._shadows = shadows
         self._waits = waits
-        self._turns = turns
         self._now_ns = monotonic_ns
-        self._arriving: list[Case] = []
-        self._departure: asyncio.Handle
-        self._under_way = 0  # calls without an answer
-        self._all_ended = asyncio.Event()
-        self._all_ended.set()
+        self._gathering = Gathering(lambda cases: turns.go_on(self._read, cases))
         self._unfinished: set[asyncio.Future[Any]] = set()  # that answers left to be done
 
     async def close(self) -> None:
         """Finish what is under way, and what answers left to be done."""
-        await self._all_ended.wait()
+        await self._gathering.until_all_ended()
         while self._unfinished:
             await asyncio.wait(self._unfinished)
 
@@ -123,28 +77,9 @@ class ScoreOne:
 
         A caller that gives up cancels nothing: the payment is still decided, stored and published.
         """
-        loop = asyncio.get_running_loop()
-        if not self._arriving:
-            self._departure = (
-                loop.call_later(_GATHER_S, self._depart) if self._under_way else loop.call_soon(self._depart)
-            )
-        case = Case(payment, budget, decoded_ns, loop.create_future(), self._one_ended)
-        self._arriving.append(case)
-        self._under_way += 1
-        self._all_ended.clear()
-        return await case.answer
-
-    def _one_ended(self) -> None:
-        self._under_way -= 1
-        if not self._under_way:
-            self._all_ended.set()
-
-    def _depart(self) -> None:
-        self._departure.cancel()
-        cases, self._arriving = self._arriving[:_MOST_TOGETHER], self._arriving[_MOST_TOGETHER:]
-        if self._arriving:
-            self._departure = asyncio.get_running_loop().call_soon(self._depart)
-        self._turns.go_on(self._read, cases)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._gathering.arrive(Case(payment, budget, decoded_ns, answer, self._gathering.one_ended))
+        return await answer
 
     def _read(self, cases: Sequence[Case]) -> None:
         group = self._maker.prepare(
@@ -190,23 +125,17 @@ class ScoreOne:
         )
 
     def _explain(self, group: Group, cases: Sequence[Case]) -> None:
-        for case in cases:
-            case.reasons = self._explaining.of_rules(case.assessed.assessment)
-        explained = [case for case in cases if is_explained(case.assessed.assessment)]
-        if not explained:
-            return
+        assessments = [case.assessed.assessment for case in cases]
+        explained = [place for place, each in enumerate(assessments) if is_explained(each)]
         needed_ms, now_ns = len(explained) * self._explaining.least_ms, self._now_ns()
-        in_time = []
-        for case in explained:
-            if case.budget.explanation_ms(now_ns) > needed_ms:
-                in_time.append(case)
-            else:
-                case.reasons_are_late = True
-                case.skipped.append("explanation")
-        reasons = self._explaining.of_models([case.assessed.assessment for case in in_time])
-        for case, of_model in zip(in_time, reasons, strict=True):
-            case.reasons = (*case.reasons, *of_model)
-        group.marks.explained_ns = self._now_ns()
+        late = {place for place in explained if cases[place].budget.explanation_ms(now_ns) <= needed_ms}
+        for place in late:
+            cases[place].reasons_are_late = True
+            cases[place].skipped.append("explanation")
+        for case, reasons in zip(cases, self._explaining.of_all(assessments, late=late), strict=True):
+            case.reasons = reasons
+        if explained:
+            group.marks.explained_ns = self._now_ns()
 
     def _answer(self, group: Group, cases: Sequence[Case], earlier: Sequence[bytes | None] | None) -> None:
         if earlier is not None:
@@ -232,8 +161,7 @@ class ScoreOne:
             self._shadows.offer(
                 to_shadow(group, [(case.place, case.assessed.assessment, case.decided_at_ms) for case in cases])
             )
-        if self._arriving:
-            self._depart()
+        self._gathering.go_on()
 
     def _publish_explained(self, case: Case, publication: Publication, done: "asyncio.Future[Any]") -> None:
         """With the reasons that were too late for the answer."""

@@ -11,9 +11,9 @@ from fraud.v1.transaction_pb2 import CHANNEL_CHIP, Location, Transaction
 from scorer.decision_bytes import FEW
 from scorer.decision_maker import DecisionMaker
 from scorer.explaining import Explaining
+from scorer.protocols import Reader
 from scorer.requests import RequestReader
 from scorer.serving import Serving
-from scorer.use_case import Reader
 
 _BATCH: Final = FEW  # which are written by compiled code
 

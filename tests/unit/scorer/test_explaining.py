@@ -56,8 +56,17 @@ def test_rules_are_told_in_their_words() -> None:
             "action": "REVIEW",
         }
     )
-    [reason] = explaining.of_rules(an_alert(None, amount=1.0, rules=(large,)))
+    [[reason]] = explaining.of_all([an_alert(None, amount=1.0, rules=(large,))])
     assert (reason.code, reason.words) == ("LARGE", "a large amount")
+
+
+def test_what_passes_or_is_late_does_without_the_model(models: Models) -> None:
+    explaining = Explaining(limit=2, monotonic_ns=lambda: 0)
+    alert = an_alert(models.full, amount=2.0)
+    passes = alert._replace(policy_action=Action.APPROVE)
+    found = explaining.of_all([alert, passes, alert, alert], late={2})
+    assert found == [*explaining.of_models([alert]), (), (), *explaining.of_models([alert])]
+    assert found[0]
 
 
 def test_the_time_it_takes_is_the_least_of_the_last_few(models: Models) -> None:

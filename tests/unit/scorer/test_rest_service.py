@@ -13,12 +13,11 @@ from opentelemetry.sdk.resources import Resource
 from feature_service.contract_settings import ContractSettings
 from feature_service.money import RateTable
 from feature_service.rest import RestListener
-from scorer.budget import StageShares
 from scorer.requests import RequestReader
 from scorer.rest_service import rest_service
 from scorer.score_calls import ScoreCalls
 from telemetry.metrics import Metrics
-from tests.unit.scorer.scoring_parts import Parts
+from tests.unit.scorer.scoring_parts import SHARES, Parts
 
 PAYMENT = Transaction(transaction_id="t", event_time_ms=1, customer_id="c", amount_minor=1, currency="EUR")
 REQUEST = ScoreRequest(transaction=PAYMENT).SerializeToString()
@@ -43,7 +42,7 @@ def calls(parts: Parts, tmp_path: Path) -> ScoreCalls:
         parts.many,
         Metrics(Resource({}), []),
         default_budget_ms=60_000,
-        shares=StageShares(0.5, 0.8, 0.9),
+        shares=SHARES,
         max_score_calls=1,
         max_batch_calls=1,
     )

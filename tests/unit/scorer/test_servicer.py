@@ -14,12 +14,11 @@ from opentelemetry.sdk.resources import Resource
 from feature_service.call_taking import TakingServer
 from feature_service.contract_settings import ContractSettings
 from feature_service.money import RateTable
-from scorer.budget import StageShares
 from scorer.requests import RequestReader
 from scorer.score_calls import ScoreCalls
 from scorer.servicer import SERVICE, ScoringServicer
 from telemetry.metrics import Metrics
-from tests.unit.scorer.scoring_parts import Parts
+from tests.unit.scorer.scoring_parts import SHARES, Parts
 
 PAYMENT = Transaction(transaction_id="t", event_time_ms=1, customer_id="c", amount_minor=1, currency="EUR")
 
@@ -44,7 +43,7 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
         parts.many,
         Metrics(Resource({}), []),
         default_budget_ms=60_000,
-        shares=StageShares(0.5, 0.8, 0.9),
+        shares=SHARES,
         max_score_calls=1,
         max_batch_calls=1,
     )
