@@ -53,6 +53,7 @@ def encode_fold(
         batch.shards.shape[0] * (fixed_bytes + _CALL_NUMBERS_BYTES_AT_MOST)
         + batch.hashes.shape[0] * (prefix.shape[0] + _GROUP_NUMBERS_BYTES_AT_MOST)
         + batch.records.nbytes
+        + renewed.nbytes
     )
     out = np.empty(bound, dtype=np.uint8)
     ends = np.zeros(batch.shards.shape[0] + 1, dtype=np.int64)
