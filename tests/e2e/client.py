@@ -24,6 +24,7 @@ from feature_service.settings import StoreSettings, make_redis_store
 from stream_processor.barrier import wait_until_folded
 from stream_processor.topic_ids import by_source, kafka_client, topic_ids
 from tests.e2e.cluster import RunningCluster
+from tests.people import Person
 
 TIMEOUT_S: Final = 30.0
 _MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
@@ -185,6 +186,15 @@ class ClusterClient:
                 await self._arrived.wait_for(condition)
         except TimeoutError as error:
             raise TimeoutError(f"not within {TIMEOUT_S} s: {what}") from error
+
+    async def confirmed(self) -> None:
+        """Until a decision says how fresh its histories were. Raises: TimeoutError.
+
+        It is known once a worker has reported that it read the topics to their ends, which it does every second.
+        """
+        async with asyncio.timeout(TIMEOUT_S):
+            while not (await self.score(Person().pays(now_ms()))).decision.HasField("freshness_ms"):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
 
     async def folded(self) -> None:
         """Until all that was sent so far is in the histories. Raises: TimeoutError."""

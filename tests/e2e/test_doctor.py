@@ -15,9 +15,8 @@ from fraudctl.cluster.ports import HOST, free_port
 from fraudctl.cluster.topics import TopicSpec, ensure_topics
 from fraudctl.doctor.examination import examine
 from fraudctl.doctor.finding import Finding
-from tests.e2e.client import ClusterClient, now_ms
+from tests.e2e.client import ClusterClient
 from tests.e2e.cluster import RunningCluster
-from tests.people import Person
 
 ELSEWHERE_MADE = ("erasures", "audit", "shadow-scores")
 
@@ -38,8 +37,7 @@ def found_wrong() -> list[Finding]:
 
 
 async def test_a_cluster_that_is_well_is_said_to_be(cluster: RunningCluster, client: ClusterClient) -> None:
-    await client.send(Person().pays(now_ms()))
-    await client.folded()
+    await client.confirmed()
 
     findings = {finding.subject: finding for finding in await examine(os.environ)}
 
