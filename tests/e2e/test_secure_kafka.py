@@ -114,12 +114,12 @@ async def test_payments_are_folded_decided_and_published(client: ClusterClient) 
     of_stream, of_call = person.pays(t - 1_000), person.pays(t)
     await client.send(of_stream)
     await client.folded()
+    served = await client.features(customer=person.customer, as_of_ms=t)
     await client.score(of_call)
 
+    assert served["customer_count_1h"] == 1
     for payment in (of_stream, of_call):
         assert (await client.decision(payment.transaction_id)).tier == Tier.TIER_FULL
-    served = await client.features(customer=person.customer, as_of_ms=t)
-    assert served["customer_count_1h"] == 1
 
 
 async def test_the_doctor_finds_it_well(cluster: RunningCluster, monkeypatch: pytest.MonkeyPatch) -> None:
