@@ -8,9 +8,7 @@ import asyncio
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +44,8 @@ def _previous_release(folder: Path) -> Mapping[str, str]:
     archive = subprocess.run(["git", "archive", commit], cwd=PROJECT, capture_output=True, check=False)
     if archive.returncode:
         raise BenchError(f"there is no release to come from: {archive.stderr.decode().strip()}")
-    with tarfile.open(fileobj=BytesIO(archive.stdout)) as tree:
-        tree.extractall(folder, filter="data")
+    folder.mkdir()
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
     # Safe path: else the working directory, which may be this release's, would come first.
     environment = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'protos'}", "PYTHONSAFEPATH": "1"}
     own = {**os.environ, **environment}
