@@ -1,7 +1,8 @@
-"""End to end: payments in Kafka, folded, scored and published, by one worker and one scorer."""
+"""End to end: payments in Kafka, folded, scored and published, by one worker and two scorers, the stream's own."""
 
 import asyncio
 import time
+from contextlib import ExitStack
 from statistics import median
 from typing import Final
 
@@ -13,10 +14,18 @@ from loadtests.cpu_time import CpuTimes, process_ids
 from loadtests.figures import BenchError, Result, Target, Value
 from loadtests.inputs import event_of
 from loadtests.progress import Progress
-from loadtests.scoring import ScoringInput, authorisations, running_scorer, scoring_input
+from loadtests.scoring import (
+    STREAM_SCORER,
+    STREAM_WORKER,
+    ScoringInput,
+    authorisations,
+    running_scorer,
+    scoring_input,
+)
 from loadtests.topic_input import fill
 
 _TARGET: Final = Target("8,000 (asked for first)", 15_000, "more")
+_SCORERS: Final = 2  # as many as processors
 _POLL_S: Final = 0.1
 _START_TIMEOUT_S: Final = 90.0
 _STALL_S: Final = 30.0
@@ -43,12 +52,23 @@ def _run(context: Context, name: str, given: ScoringInput) -> tuple[float, dict[
     topics = context.make_topics(name)
     asyncio.run(fill(context, topics, map(event_of, given.payments)))
     wanted = len(authorisations(given.payments))
-    with running_scorer(context, f"{name}-scorer", topics, given.bundle, {}) as (scorer, address):
-        environment = {"FRAUD_SCORER_ADDRESS": address}
-        with context.worker(f"{name}-worker", topics, environment) as worker:
-            context.say(f"{name}: scoring {wanted:,} payments of {len(given.payments):,} events")
-            processes = {"worker": worker, "scorer": scorer, "redis": context.redis, "kafka": context.kafka}
-            return asyncio.run(_watch(context, topics, Progress(wanted), processes))
+    with ExitStack() as running:
+        scorers = [
+            running.enter_context(
+                running_scorer(context, f"{name}-scorer-{number}", topics, given.bundle, STREAM_SCORER)
+            )
+            for number in range(_SCORERS)
+        ]
+        environment = {**STREAM_WORKER, "FRAUD_SCORER_ADDRESS": "ipv4:" + ",".join(address for _, address in scorers)}
+        worker = running.enter_context(context.worker(f"{name}-worker", topics, environment))
+        context.say(f"{name}: scoring {wanted:,} payments of {len(given.payments):,} events")
+        processes = {
+            "worker": worker,
+            **{f"scorer_{number}": scorer for number, (scorer, _) in enumerate(scorers)},
+            "redis": context.redis,
+            "kafka": context.kafka,
+        }
+        return asyncio.run(_watch(context, topics, Progress(wanted), processes))
 
 
 async def _watch(

@@ -10,7 +10,7 @@ from loadtests.scoring import ScoringInput, payments_now
 from telemetry.kafka_headers import TRACEPARENT
 from telemetry.trace_context import TraceContext
 
-BATCH = 256
+BATCH = 256  # the default of FRAUD_SCORE_BATCH_SIZE
 
 
 def score_requests(
@@ -28,17 +28,17 @@ def score_requests(
     ]
 
 
-def score_batch_requests(given: ScoringInput, count: int, *, prefix: str) -> list[Request]:
-    """Of `BATCH` payments each."""
+def score_batch_requests(given: ScoringInput, count: int, *, prefix: str, size: int = BATCH) -> list[Request]:
+    """Of `size` payments each."""
     random = Random(prefix)  # noqa: S311 - ids of traces
-    values = [payment.SerializeToString() for payment in payments_now(given, count * BATCH, prefix=prefix)]
+    values = [payment.SerializeToString() for payment in payments_now(given, count * size, prefix=prefix)]
     return [
         Request(
             join_score_batch(
-                values[first : first + BATCH],
-                [TraceContext.new(random).traceparent_bytes() for _ in range(BATCH)],
+                values[first : first + size],
+                [TraceContext.new(random).traceparent_bytes() for _ in range(size)],
                 TraceContext.new(random).traceparent_bytes(),
             )
         )
-        for first in range(0, len(values), BATCH)
+        for first in range(0, len(values), size)
     ]

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -33,6 +33,10 @@ _TRAINED_ON_DAYS: Final = 18
 _LATER_DAYS: Final = 12
 _FEATURES: Final = "training.parquet"
 _LENGTHS: Final = Lengths(calibration_days=5, delay_days=3, test_days=3)
+# Of scorers that the stream has for itself, and of its workers: docs/operations.md.
+STREAM_SCORER: Final[Mapping[str, str]] = {"FRAUD_BATCH_SLICE": "512"}
+STREAM_BATCH: Final = 1_000  # transactions a call
+STREAM_WORKER: Final[Mapping[str, str]] = {"FRAUD_SCORE_BATCH_SIZE": str(STREAM_BATCH)}
 _ID_FIELDS: Final = tuple("ip" if entity == "ip" else f"{entity}_id" for entity in ENTITIES)
 
 
@@ -96,7 +100,7 @@ def mean_records(given: ScoringInput, asked: Sequence[Transaction]) -> float:
 
 @contextmanager
 def running_scorer(
-    context: Context, name: str, topics: Topics, bundle: Path, environment: dict[str, str], *, address: str = ""
+    context: Context, name: str, topics: Topics, bundle: Path, environment: Mapping[str, str], *, address: str = ""
 ) -> Iterator[tuple[Process, str]]:
     """A scorer process that serves the bundle, or the registry that `environment` names; and its address.
 

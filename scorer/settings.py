@@ -67,7 +67,8 @@ class ScorerSettings(BaseSettings):
     batch_slice: int = Field(
         256,
         ge=1,
-        description="Transactions of a ScoreBatch that are read and scored together; Score calls wait for some of it.",
+        description="Transactions of a ScoreBatch that are read and scored together; Score calls wait for some of it. "
+        "More where there are none (docs/operations.md).",
     )
     max_message_bytes: int = Field(16_777_216, gt=0, description="Longest request accepted, bytes.")
     max_connection_age_s: int = Field(

@@ -84,7 +84,12 @@ class StreamProcessorSettings(BaseSettings):
         True,
         description="Have every authorisation of the stream decided. Off where all payments are scored synchronously.",
     )
-    score_batch_size: int = Field(256, ge=1, description="Transactions per ScoreBatch call.")
+    score_batch_size: int = Field(
+        256,
+        ge=1,
+        description="Transactions per ScoreBatch call; more where the stream has scorers of its own "
+        "(docs/operations.md).",
+    )
     initialise: bool = Field(
         False,
         description="Accept that a log's start is gone where nothing was applied yet: for the first start on topics "

@@ -52,7 +52,7 @@ def test_the_image_runs_as_the_user_the_pods_ask_for_on_a_python_the_project_sup
     bases = [rest for name, rest in named if name == "FROM"]
 
     assert [rest for name, rest in named if name == "USER"] == ["10001:10001"]
-    assert "runAsUser: 10001" in (ROOT / "k8s" / "base" / "scorer.yaml").read_text()
+    assert "runAsUser: 10001" in (ROOT / "k8s" / "base" / "scorer" / "scorer.yaml").read_text()
     assert all(base.startswith("python:3.11-slim") for base in bases)
     assert named[-1] == ("ENTRYPOINT", '["python", "-m"]')
 
@@ -60,4 +60,7 @@ def test_the_image_runs_as_the_user_the_pods_ask_for_on_a_python_the_project_sup
 def test_compiled_code_lands_where_the_pods_copy_it_from() -> None:
     (cache,) = re.findall(r"NUMBA_CACHE_DIR=(\S+)", DOCKERFILE.read_text())
 
-    assert f'["cp", "-r", "{cache}/.", "/var/cache/fraud"]' in (ROOT / "k8s" / "base" / "scorer.yaml").read_text()
+    assert (
+        f'["cp", "-r", "{cache}/.", "/var/cache/fraud"]'
+        in (ROOT / "k8s" / "base" / "scorer" / "scorer.yaml").read_text()
+    )

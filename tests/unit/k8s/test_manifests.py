@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import shutil
-import subprocess
-from typing import Any
 
 import pytest
 import yaml
@@ -21,10 +18,12 @@ from tests.unit.k8s.manifests import (
     SERVICES,
     container,
     environment,
-    kustomization,
+    needs_kubectl,
     objects,
     of_kind,
     pod,
+    rendered,
+    resources,
     shared_environment,
 )
 
@@ -51,9 +50,11 @@ each_grpc_service = pytest.mark.parametrize("service", GRPC_SERVICES)
 
 
 def test_every_service_has_one_file_with_all_that_is_its_own() -> None:
-    assert sorted(kustomization()["resources"]) == sorted(["namespace.yaml", *(f"{name}.yaml" for name in SERVICES)])
+    files = {file.stem: file for file in resources()}
+
+    assert files.keys() == {"namespace", *SERVICES}
     for service in SERVICES:
-        found = list(yaml.safe_load_all((BASE / f"{service}.yaml").read_text()))
+        found = list(yaml.safe_load_all(files[service].read_text()))
         assert {item["metadata"]["name"] for item in found} == {service}
         assert {"ServiceAccount", "Deployment", "PodDisruptionBudget"} <= {item["kind"] for item in found}
 
@@ -209,16 +210,13 @@ def test_the_autoscaler_and_the_deployment_do_not_fight() -> None:
     assert scaler["spec"]["minReplicas"] >= 2
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed: the base is not rendered")
+@needs_kubectl
 def test_kustomize_renders_what_the_files_say() -> None:
-    command = ["kubectl", "kustomize", str(BASE)]
-    rendered: list[dict[str, Any]] = list(
-        yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    )
-    names = {(item["kind"], item["metadata"]["name"]) for item in rendered if item["kind"] != "ConfigMap"}
-    (configuration,) = (item for item in rendered if item["kind"] == "ConfigMap")
+    found = rendered(BASE)
+    names = {(item["kind"], item["metadata"]["name"]) for item in found if item["kind"] != "ConfigMap"}
+    (configuration,) = (item for item in found if item["kind"] == "ConfigMap")
 
     assert names == {(item["kind"], item["metadata"]["name"]) for item in objects()}
     assert configuration["data"] == shared_environment()
-    assert json.dumps(rendered).count(configuration["metadata"]["name"]) == 1 + len(SERVICES)
-    assert {item["metadata"].get("namespace", "fraud-scoring") for item in rendered} == {"fraud-scoring"}
+    assert json.dumps(found).count(configuration["metadata"]["name"]) == 1 + len(SERVICES)
+    assert {item["metadata"].get("namespace", "fraud-scoring") for item in found} == {"fraud-scoring"}

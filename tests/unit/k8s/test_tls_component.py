@@ -1,16 +1,13 @@
 """The component that turns TLS and callers on sets what the services read, mounts it, and leaves probes a way in."""
 
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from fraudctl.commands.configuration import settings_classes, variables
-from tests.unit.k8s.manifests import BASE, SERVICES, Object, of_kind, pod
+from tests.unit.k8s.manifests import BASE, SERVICES, Object, needs_kubectl, of_kind, pod, rendered_overlay
 
 COMPONENT = BASE.parent / "components" / "tls"
 CALLING_OR_CALLED = tuple(service for service in SERVICES if service != "decision-index")
@@ -74,26 +71,18 @@ def test_nobody_but_the_stream_processor_and_labelled_namespaces_may_call() -> N
     assert policies["stream-processor"]["spec"]["ingress"] == policies["decision-index"]["spec"]["ingress"] == []
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed: the component is not rendered")
+@needs_kubectl
 def test_an_overlay_with_it_passes_the_schemas(tmp_path: Path) -> None:
-    shutil.copytree(BASE.parent, tmp_path / "k8s")
-    overlay = {"resources": ["../k8s/base"], "components": ["../k8s/components/tls"]}
-    (tmp_path / "overlay").mkdir()
-    (tmp_path / "overlay" / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    command = ["kubectl", "kustomize", str(tmp_path / "overlay")]
+    objects = rendered_overlay(tmp_path, "tls")
 
-    rendered: list[dict[str, Any]] = list(
-        yaml.safe_load_all(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    )
-
-    for found in rendered:
+    for found in objects:
         kubernetes_validate.validate(found, kubernetes_validate.latest_version(), strict=True)
     (scorer,) = (
         item["spec"]["template"]["spec"]["containers"][0]
-        for item in rendered
+        for item in objects
         if (item["kind"], item["metadata"]["name"]) == ("Deployment", "scorer")
     )
     assert {port["name"] for port in scorer["ports"]} == {"grpc", "health"}
     assert scorer["startupProbe"]["failureThreshold"] == 60  # of the base
-    services = [item for item in rendered if item["kind"] == "Service"]
+    services = [item for item in objects if item["kind"] == "Service"]
     assert {service["spec"]["ports"][0]["appProtocol"] for service in services} == {"https"}
