@@ -53,6 +53,7 @@ def assemble(
     stack: AsyncExitStack,
     current: CurrentServing,
     store: RedisHistoryStore,
+    batch_store: RedisHistoryStore,
     publisher: Publisher,
     shadowing: Shadowing,
     *,
@@ -62,8 +63,13 @@ def assemble(
     metrics: Metrics,
     random: Random,
 ) -> Parts:
-    """Leaving `stack` takes them down again, before the store and the publisher if those were entered earlier."""
-    decisions = RedisDecisionStore(store.servers, ttl_s=settings.decision_ttl_s)
+    """`batch_store`: the same over connections of its own, since calls would wait behind all that a batch reads.
+
+    Leaving `stack` takes them down again, before the store and the publisher if those were entered earlier.
+    """
+    decisions, batch_decisions = (
+        RedisDecisionStore(each.servers, ttl_s=settings.decision_ttl_s) for each in (store, batch_store)
+    )
     times = ConfirmedTimes()
     watching = asyncio.create_task(watch_freshness(store, times, period_s=_FRESHNESS_PERIOD_S))
     stack.callback(watching.cancel)
@@ -89,12 +95,19 @@ def assemble(
         publisher, RedisAlertCounts(store.servers, store.layout), metrics, queue_limit=settings.publish_queue
     )
     stack.push_async_callback(limiter.close)
-    parts = (decisions, limiter, explaining, Observer(spans, metrics), shadowing)
+    parts = (limiter, explaining, Observer(spans, metrics), shadowing)
     turns = Turns()
     waits = StoreWaits(Breaker(limit=_FAILURES, pause_ms=_TRIAL_PAUSE_MS), turns, monotonic_ns=time.monotonic_ns)
     bursts = RedisAttempts(store.servers)
-    score_one = ScoreOne(maker_of_one, bursts, *parts, waits, turns, monotonic_ns=time.monotonic_ns)
+    score_one = ScoreOne(maker_of_one, bursts, decisions, *parts, waits, turns, monotonic_ns=time.monotonic_ns)
     stack.push_async_callback(score_one.close)
-    score_many = ScoreMany(maker_of_many, store, *parts, monotonic_ns=time.monotonic_ns, part_size=settings.batch_slice)
+    score_many = ScoreMany(
+        maker_of_many,
+        batch_store,
+        batch_decisions,
+        *parts,
+        monotonic_ns=time.monotonic_ns,
+        part_size=settings.batch_slice,
+    )
     stack.callback(score_many.close)
     return Parts(maker_of_one, maker_of_many, explaining, score_one, score_many)

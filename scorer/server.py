@@ -84,8 +84,9 @@ async def run(
             random,
             alerts_topic=settings.alerts_topic,
         )
-        store = make_redis_store(store_settings, contract, id_key)
-        await _when_there("Redis", StoreUnavailableError, lambda: stack.enter_async_context(store))
+        store, batch_store = (make_redis_store(store_settings, contract, id_key) for _ in range(2))
+        for each in (store, batch_store):
+            await _when_there("Redis", StoreUnavailableError, partial(stack.enter_async_context, each))
         spool = None
         if settings.spool_dir is not None:
             opened = open_spool(settings.spool_dir, limit_bytes=settings.spool_bytes)
@@ -111,6 +112,7 @@ async def run(
             stack,
             current,
             store,
+            batch_store,
             publisher,
             shadowing,
             settings=settings,
