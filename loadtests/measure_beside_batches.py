@@ -22,11 +22,9 @@ from loadtests.calls import Calls, Method, Request, call_in_flight, call_on_sche
 from loadtests.context import Context, Topics, temporary_context
 from loadtests.latency import Latencies, Schedule
 from loadtests.score_cluster import folded, span_sink
-from loadtests.score_requests import BATCH, score_batch_requests, score_requests
+from loadtests.score_requests import BATCH, SCORE, SCORE_BATCH, score_batch_requests, score_requests
 from loadtests.scoring import STREAM_BATCH, STREAM_SCORER, ScoringInput, running_scorer, scoring_input
 
-_SCORE: Final = "/fraud.v1.ScoringService/Score"
-_SCORE_BATCH: Final = "/fraud.v1.ScoringService/ScoreBatch"
 _DEADLINE_S: Final = 0.025
 _BATCHES_IN_FLIGHT: Final = 2
 _MOST_BATCHED_PER_S: Final = 25_000
@@ -89,13 +87,13 @@ def _measure(around: _Around, variant: _Variant, schedule: Schedule, *, name: st
     context, topics, environment, given = around
     with ExitStack() as running:
         _, address = running.enter_context(running_scorer(context, f"score-{name}", topics, given.bundle, environment))
-        score, of_stream = Method(address, _SCORE), address
+        score, of_stream = Method(address, SCORE), address
         if variant.of_stream is not None:
             settings = {**environment, **variant.of_stream}
             _, of_stream = running.enter_context(
                 running_scorer(context, f"stream-{name}", topics, given.bundle, settings)
             )
-        score_batch = Method(of_stream, _SCORE_BATCH)
+        score_batch = Method(of_stream, SCORE_BATCH)
         batches = score_batch_requests(given, 8, prefix=f"warm-batch-{name}-", size=variant.batch)
         call_in_flight(score_batch, batches, in_flight=_BATCHES_IN_FLIGHT, seconds=60)
         call_on_schedule(score, score_requests(given, _WARM_UP.count, prefix=f"warm-{name}-"), _WARM_UP)

@@ -11,11 +11,10 @@ from loadtests.echo import echo_server
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Schedule
 from loadtests.score_cluster import score_cluster
-from loadtests.score_requests import score_requests
+from loadtests.score_requests import SCORE, score_requests
 from loadtests.score_rounds import Rounds, outcomes
 from loadtests.scoring import ScoringInput, mean_records, payments_now, scoring_input
 
-_METHOD: Final = "/fraud.v1.ScoringService/Score"
 _ECHO: Final = "/loadtests.Echo/Echo"
 _RATE_PER_S: Final = 500.0
 _WARM_UP_CALLS: Final = 500
@@ -44,7 +43,7 @@ def measure(context: Context) -> list[Result]:
     given = scoring_input(context)
     schedule = Schedule.lasting(3 if context.quick else 12, rate_per_s=_RATE_PER_S)
     with score_cluster(context, "score", given) as cluster:
-        method = Method(cluster.address, _METHOD)
+        method = Method(cluster.address, SCORE)
         score = _Server("score", method, cluster.pids["scorer"])
         traced = _Server("traced", method, cluster.pids["scorer"], traced=True)
         size = _warm_up(given, score)

@@ -10,11 +10,10 @@ from loadtests.cpu_time import CpuTimes
 from loadtests.figures import Result, Target, Value
 from loadtests.latency import Latencies
 from loadtests.score_cluster import score_cluster
-from loadtests.score_requests import score_batch_requests
+from loadtests.score_requests import SCORE_BATCH, score_batch_requests
 from loadtests.score_rounds import tiers_and_actions
 from loadtests.scoring import STREAM_BATCH, STREAM_SCORER, scoring_input
 
-_METHOD: Final = "/fraud.v1.ScoringService/ScoreBatch"
 _IN_FLIGHT: Final = 4  # the worker has one under way for each partition
 _MOST_PER_S: Final = 25_000
 _TARGET: Final = Target("34,000 (sketch, few keys)", 20_000, "more")
@@ -24,7 +23,7 @@ def measure(context: Context) -> list[Result]:
     given = scoring_input(context)
     seconds = 3.0 if context.quick else 10.0
     with score_cluster(context, "score-batch", given, STREAM_SCORER) as cluster:
-        score_batch = Method(cluster.address, _METHOD)
+        score_batch = Method(cluster.address, SCORE_BATCH)
         warm_up = score_batch_requests(given, 8, prefix="warm-up-", size=STREAM_BATCH)
         call_in_flight(score_batch, warm_up, in_flight=_IN_FLIGHT, seconds=60)
         rates: dict[int, float] = {}

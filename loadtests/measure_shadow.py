@@ -28,11 +28,11 @@ from loadtests.figures import BenchError
 from loadtests.latency import Latencies, Schedule
 from loadtests.paired import paired_ratio
 from loadtests.score_cluster import score_cluster
+from loadtests.score_requests import SCORE
 from loadtests.scoring import ScoringInput, payments_now, scoring_input, train_challenger
 from scorer.lineup import Lineup
 from scorer.registry import FolderRegistry
 
-_METHOD: Final = "/fraud.v1.ScoringService/Score"
 _TARGET: Final = 1.05
 _POLL_S: Final = 0.05
 _TAKEN_WITHIN_S: Final = 60.0
@@ -102,7 +102,7 @@ def main() -> int:
         settings = {"FRAUD_MODELS_DIR": str(registry.path)}
         schedule = Schedule.lasting(arguments.seconds, rate_per_s=arguments.rate)
         with score_cluster(context, "shadow", given, settings) as cluster:
-            method = Method(cluster.address, _METHOD)
+            method = Method(cluster.address, SCORE)
             rollout = _Rollout(registry, cluster.scorer_log)
             _calls(method, given, Schedule(arguments.rate, 1_000), "warm-up")
             cost = _cost_of_shadow(console, rollout, method, given, schedule, challenger, pairs=arguments.pairs)

@@ -1,6 +1,7 @@
 """Requests of Score and ScoreBatch for made-up payments, as their callers send them: each in a trace."""
 
 from random import Random
+from typing import Final
 
 from fraud.v1.scoring_pb2 import ScoreRequest
 
@@ -10,7 +11,9 @@ from loadtests.scoring import ScoringInput, payments_now
 from telemetry.kafka_headers import TRACEPARENT
 from telemetry.trace_context import TraceContext
 
-BATCH = 256  # the default of FRAUD_SCORE_BATCH_SIZE
+SCORE: Final = "/fraud.v1.ScoringService/Score"  # the methods that take them
+SCORE_BATCH: Final = "/fraud.v1.ScoringService/ScoreBatch"
+BATCH: Final = 256  # the default of FRAUD_SCORE_BATCH_SIZE
 
 
 def score_requests(

@@ -24,11 +24,10 @@ from loadtests.machine import describe_machine
 from loadtests.options import make_parser, parse, write_json
 from loadtests.process_watch import ProcessWatch, Sample
 from loadtests.score_cluster import score_cluster
-from loadtests.score_requests import score_requests
+from loadtests.score_requests import SCORE, score_requests
 from loadtests.scoring import scoring_input
 from loadtests.trend import Trend
 
-_METHOD: Final = "/fraud.v1.ScoringService/Score"
 _RATE_PER_S: Final = 500.0
 _ROUND_S: Final = 10.0  # calls of one round are held in memory here
 _WARM_UP: Final = 0.25  # of the time: caches and queues get their size
@@ -92,7 +91,7 @@ def soak(context: Context, *, minutes: float) -> tuple[Soak, list[Sample]]:
         while (left_s := ends_s - time.monotonic()) > 0:
             context.say(f"{_RATE_PER_S:.0f} calls a second, {left_s / 60:.1f} minutes left")
             requests = score_requests(given, schedule.count, prefix=f"soak-{rounds}-")
-            refusals += call_on_schedule(Method(cluster.address, _METHOD), requests, schedule).refusals
+            refusals += call_on_schedule(Method(cluster.address, SCORE), requests, schedule).refusals
             rounds += 1
     samples = watch.samples
     return judge(samples, calls=rounds * schedule.count, refusals=dict(refusals)), samples

@@ -13,11 +13,9 @@ from loadtests.cpu_time import process_ids
 from loadtests.echo import echo_server
 from loadtests.latency import Schedule
 from loadtests.score_cluster import folded, span_sink
-from loadtests.score_requests import score_requests
+from loadtests.score_requests import SCORE, SCORE_BATCH, score_requests
 from loadtests.scoring import ScoringInput, running_scorer
 
-_SCORE: Final = "/fraud.v1.ScoringService/Score"
-_SCORE_BATCH: Final = "/fraud.v1.ScoringService/ScoreBatch"
 _ECHO: Final = "/loadtests.Echo/Echo"
 _RESPONSE_BYTES: Final = 1_800  # of the echo server; about those of an answer
 _WARM_UP: Final = Schedule(250.0, 500)
@@ -69,11 +67,11 @@ def running_targets(context: Context, given: ScoringInput) -> Iterator[Targets]:
         }
         yield Targets(
             echo=Target("echo", Method(echo.address, _ECHO), {"echo": echo.pid}),
-            traced=target("tracing on", Method(traced_at, _SCORE), {"scorer": traced}),
-            untraced=target("tracing off", Method(untraced_at, _SCORE), {"scorer": untraced}),
-            sharing=target(f"{_SHARING} processes", Method(shared, _SCORE, connections=_CONNECTIONS), sharing),
+            traced=target("tracing on", Method(traced_at, SCORE), {"scorer": traced}),
+            untraced=target("tracing off", Method(untraced_at, SCORE), {"scorer": untraced}),
+            sharing=target(f"{_SHARING} processes", Method(shared, SCORE, connections=_CONNECTIONS), sharing),
             batches={
-                "tracing on": Method(traced_at, _SCORE_BATCH),
-                "tracing off": Method(untraced_at, _SCORE_BATCH),
+                "tracing on": Method(traced_at, SCORE_BATCH),
+                "tracing off": Method(untraced_at, SCORE_BATCH),
             },
         )

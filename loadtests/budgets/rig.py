@@ -19,10 +19,10 @@ from loadtests.context import Context, Topics
 from loadtests.echo import echo_server
 from loadtests.figures import BenchError
 from loadtests.score_cluster import folded, span_sink
+from loadtests.score_requests import SCORE
 from loadtests.scoring import ScoringInput, payments_now, running_scorer
 from loadtests.slow_redis import SlowRedis
 
-SCORE: Final = "/fraud.v1.ScoringService/Score"
 _ECHO: Final = "/loadtests.Echo/Echo"
 _RESPONSE_BYTES: Final = 1_800  # of the echo server; about those of an answer
 _IN_A_ROW: Final = 50  # FULL answers, before a fault begins

@@ -52,7 +52,9 @@ each_grpc_service = pytest.mark.parametrize("service", GRPC_SERVICES)
 def test_every_service_has_one_file_with_all_that_is_its_own() -> None:
     files = {file.stem: file for file in resources()}
 
-    assert files.keys() == {"namespace", *SERVICES}
+    assert sorted(file.name for file in resources()) == sorted(
+        ["namespace.yaml", *(f"{name}.yaml" for name in SERVICES)]
+    )
     for service in SERVICES:
         found = list(yaml.safe_load_all(files[service].read_text()))
         assert {item["metadata"]["name"] for item in found} == {service}
