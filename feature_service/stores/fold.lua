@@ -1,8 +1,10 @@
-#!lua name=fraud_v3
+#!lua name=fraud_v4
 
--- One shard, one micro-batch. Compares the shard's fence with what the worker planned on; if they are equal, appends the
--- records and moves the fence, else writes nothing. An error in the middle of a Function does not undo its writes: so
--- everything is read and checked before the first write, and the fence is marked as open ('!') while records go in.
+-- One shard, one micro-batch. Compares the shard's fence with what the worker planned on; if they are equal, appends
+-- the records and moves the fence, else writes nothing. An error in the middle of a Function does not undo its writes:
+-- so the fence is marked as open ('!') while records go in. Whether a key holds a history is told by the append, since
+-- to ask beforehand takes as long again: where one does not, what was appended is taken back. So histories are renewed
+-- and trimmed only when nothing can be refused any more.
 --
 -- The name carries a version: workers of two releases run side by side, each with the library it knows.
 
@@ -23,11 +25,6 @@ local function trim(key, header_bytes, record_bytes, oldest_ms)
   redis.call('SET', key, table.concat(kept), 'KEEPTTL')
 end
 
--- Whether a history is to be compacted: it has passed the cap, or so many records since it was last said.
-local function grown_long(before, after, cap, step)
-  return after > cap and (before <= cap or math.floor(after / step) > math.floor(before / step))
-end
-
 -- KEYS: fence, history...
 -- ARGV: layout, source, known, new, confirmed_at_ms, retention_ms, ttl_s, header, record_bytes, cap_bytes, renewed,
 -- records...
@@ -35,12 +32,13 @@ end
 -- Returns: 'OK' and the places, after the fence, of histories to compact; 'MISMATCH <fence>', 'LAYOUT <layout>' or
 -- 'OPEN <fence>'.
 local function fold(keys, args)
-  local call, byte = redis.call, string.byte -- looked up once: keys are many
+  local call, pcall, byte, type = redis.call, redis.pcall, string.byte, type -- looked up once: keys are many
   local layout, source, known, new = args[1], args[2], args[3], args[4]
   local confirmed_at_ms, retention_ms, ttl_s = args[5], tonumber(args[6]), args[7]
   local header, record_bytes, cap_bytes = args[8], tonumber(args[9]), tonumber(args[10])
   local renewed = args[11]
   local fence = keys[1]
+  local header_bytes, trim_bytes, long_bytes = #header, TRIM_EVERY * record_bytes, LONG_EVERY * record_bytes
 
   local state = call('HMGET', fence, 'layout', source)
   if state[1] and state[1] ~= layout then return 'LAYOUT ' .. state[1] end
@@ -54,36 +52,55 @@ local function fold(keys, args)
   if #args - 11 ~= #keys - 1 or #renewed ~= #keys - 1 then
     error('one run of records and one mark for each history key')
   end
+
   local lengths = {}
-  for i = 2, #keys do
-    local length = call('STRLEN', keys[i])
-    if length > 0 and (length - #header) % record_bytes ~= 0 then error('not a history: ' .. keys[i]) end
-    local records = args[i + 10]
-    if #records == 0 or #records % record_bytes ~= 0 then error('not whole records for ' .. keys[i]) end
-    lengths[i] = length
+  -- Leaves nothing written: nobody saw the records, and what a history had before them is its beginning.
+  local function refuse(reason)
+    for i, length in pairs(lengths) do
+      local before = length - #args[i + 10]
+      if before == 0 then
+        call('DEL', keys[i])
+      else
+        call('SET', keys[i], call('GETRANGE', keys[i], 0, before - 1), 'KEEPTTL')
+      end
+    end
+    if state[2] then call('HSET', fence, source, known) else call('HDEL', fence, source) end
+    if not state[1] then call('HDEL', fence, 'layout') end
+    error(reason)
   end
 
   if not state[1] then call('HSET', fence, 'layout', layout) end
   if #keys > 1 then call('HSET', fence, source, '!' .. known) end
-  local answer = 'OK'
+  local answer, to_renew, to_trim = 'OK', {}, {}
   for i = 2, #keys do
-    local records, before = args[i + 10], lengths[i]
-    if grown_long(before, before + #records, cap_bytes, LONG_EVERY * record_bytes) then
+    local key, records = keys[i], args[i + 10]
+    local added = #records
+    if added == 0 or added % record_bytes ~= 0 then refuse('not whole records for ' .. key) end
+    local length = pcall('APPEND', key, records)
+    if type(length) ~= 'number' then refuse('not a history: ' .. key) end
+    lengths[i] = length
+    if length == added then
+      call('SET', key, header .. records, 'EX', ttl_s) -- there was none, so the header is missing
+    elseif (length - header_bytes) % record_bytes ~= 0 then
+      refuse('not a history: ' .. key)
+    else
+      if byte(renewed, i - 1) == RENEWED then to_renew[#to_renew + 1] = i end
+      if length % trim_bytes < added then to_trim[#to_trim + 1] = i end
+    end
+    -- A history is to be compacted that has passed the cap, or so many records since it was last said.
+    if length > cap_bytes and (length - added <= cap_bytes or length % long_bytes < added) then
       answer = answer .. ' ' .. (i - 2)
     end
-    if before == 0 then
-      call('SET', keys[i], header .. records, 'EX', ttl_s)
-    else
-      local after = call('APPEND', keys[i], records)
-      if byte(renewed, i - 1) == RENEWED then call('EXPIRE', keys[i], ttl_s) end
-      if after % (TRIM_EVERY * record_bytes) < #records then
-        local newest_ms = struct.unpack('<i8', records)
-        for record = record_bytes + 1, #records, record_bytes do
-          newest_ms = math.max(newest_ms, struct.unpack('<i8', records, record))
-        end
-        trim(keys[i], #header, record_bytes, newest_ms - retention_ms)
-      end
+  end
+
+  for _, i in ipairs(to_renew) do call('EXPIRE', keys[i], ttl_s) end
+  for _, i in ipairs(to_trim) do
+    local records = args[i + 10]
+    local newest_ms = struct.unpack('<i8', records)
+    for record = record_bytes + 1, #records, record_bytes do
+      newest_ms = math.max(newest_ms, struct.unpack('<i8', records, record))
     end
+    trim(keys[i], header_bytes, record_bytes, newest_ms - retention_ms)
   end
   if confirmed_at_ms == '0' then
     call('HSET', fence, source, new)
@@ -106,5 +123,5 @@ local function swap(keys, args)
   return 'OK'
 end
 
-redis.register_function('fraud_fold_v3', fold)
-redis.register_function('fraud_swap_v3', swap)
+redis.register_function('fraud_fold_v4', fold)
+redis.register_function('fraud_swap_v4', swap)

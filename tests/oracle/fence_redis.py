@@ -13,7 +13,7 @@ from feature_service.stores.layout import HEADER, StoreLayout
 from tests.oracle.fence_logs import entity_hash
 
 FUNCTIONS: Final = Path(feature_service.stores.__file__).with_name("fold.lua").read_text()
-_BEFORE_AN_APPEND: Final = "    local records, before = args[i + 10], lengths[i]\n"
+_BEFORE_AN_APPEND: Final = "    local key, records = keys[i], args[i + 10]\n"
 
 Saved = Sequence[bytes | None]
 Written = tuple[int, int]  # a record in a history: its source's number, its offset

@@ -4,6 +4,7 @@ Card c lies in shard c % 4.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -18,8 +19,10 @@ from feature_service.errors import FenceMismatchError, LayoutMismatchError, Shar
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.plan import make_plan
 from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
+from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.redis_store import RedisHistoryStore
 from feature_service.stores.renewals import RENEWED_EVERY_S
+from feature_service.stores.resp import FUNCTION
 from tests.contract.feature_service.conftest import RETENTION_MS, TTL_S
 from tests.oracle.folds import fold_of, heartbeat_of, record
 from tests.oracle.kernel_calls import kernel_vectors
@@ -27,6 +30,7 @@ from tests.oracle.payments import Payment, histories_of
 
 NOTHING = (-1, -1, -1, -1)
 NOW_MS = 1_700_000_000_000
+NO_HISTORIES = ("list", "other bytes", "cut record")
 
 
 @pytest.fixture
@@ -45,6 +49,17 @@ def everything(client: redis.Redis) -> dict[bytes, object]:
         is_hash = client.type(key) == b"hash"
         found[key] = client.hgetall(key) if is_hash else client.dump(key)
     return found
+
+
+def expiry_times_ms(client: redis.Redis) -> dict[bytes, int]:
+    return {key: client.pexpiretime(key) for key in client.scan_iter()}
+
+
+def put_no_history(client: redis.Redis, key: bytes, wrong: str) -> None:
+    if wrong == "list":
+        client.rpush(key, "x")
+    else:
+        client.set(key, b"x" if wrong == "other bytes" else HEADER + bytes(RECORD_BYTES - 1))
 
 
 @pytest.mark.parametrize("other", [{"shard_count": 2}, {"key_fingerprint": "ffffffff"}])
@@ -232,16 +247,13 @@ async def test_tiles_are_trimmed_as_records_are(store: RedisHistoryStore, any_re
     assert compacted >= 4
 
 
-@pytest.mark.parametrize("wrong", ["list", "other bytes", "cut record"])
-async def test_a_value_that_is_no_history_stops_its_shard_before_anything_is_written(
+@pytest.mark.parametrize("wrong", NO_HISTORIES)
+async def test_a_value_that_is_no_history_stops_its_shard_and_nothing_is_written(
     store: RedisHistoryStore, any_redis_client: redis.Redis, wrong: str
 ) -> None:
     await store.fold(fold_of([(1, record(10)), (2, record(20))], known=NOTHING, new=5))
     key = store.layout.history_key("card", 5)
-    if wrong == "list":
-        any_redis_client.rpush(key, "x")
-    else:
-        any_redis_client.set(key, b"x" if wrong == "other bytes" else HEADER + bytes(RECORD_BYTES - 1))
+    put_no_history(any_redis_client, key, wrong)
     before = everything(any_redis_client)
     batch = fold_of([(1, record(11)), (5, record(12)), (9, record(13)), (2, record(21))], known=(5, 5, 5, 5), new=6)
     with pytest.raises(StoreError, match="shard 1: "):
@@ -251,6 +263,69 @@ async def test_a_value_that_is_no_history_stops_its_shard_before_anything_is_wri
         name: value for name, value in before.items() if b"{1}" in name
     }
     assert (await store.fences("s")).tolist() == [-1, 5, 6, -1], "the other shard took its records"
+
+
+@pytest.mark.parametrize("refused", [1, 13, 25])
+@pytest.mark.parametrize("wrong", NO_HISTORIES)
+async def test_a_refused_fold_takes_back_what_it_appended(
+    store: RedisHistoryStore, any_redis_url: str, any_redis_client: redis.Redis, wrong: str, refused: int
+) -> None:
+    """To histories that it made, and to others that it would have renewed and trimmed: a call goes by their hashes."""
+    old = [(9, record(9))] * 63 + [(21, record(21))]
+    await store.fold(fold_of(old, known=NOTHING, new=5))
+    key = store.layout.history_key("card", refused)
+    put_no_history(any_redis_client, key, wrong)
+    for name in (key, store.layout.history_key("card", 9), store.layout.history_key("card", 21)):
+        any_redis_client.expire(name, 100)
+    before, expire_at_ms = everything(any_redis_client), expiry_times_ms(any_redis_client)
+
+    cards = [5, 9, 17, 21, refused]
+    batch = fold_of([(card, record(card, NOW_MS)) for card in cards], known=(5, 5, 5, 5), new=6)
+    other = RedisHistoryStore(any_redis_url, store.layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S)
+    async with other as worker:
+        with pytest.raises(StoreError, match=f"not a history: {re.escape(key.decode())} "):
+            await worker.fold(batch)
+        assert everything(any_redis_client) == before
+        assert expiry_times_ms(any_redis_client) == expire_at_ms
+        any_redis_client.delete(key)
+        await worker.fold(batch)
+
+    keys = [store.layout.history_key("card", card) for card in cards]
+    new = [record(card, NOW_MS).tobytes() for card in cards]
+    new[3] = record(21).tobytes() + new[3]
+    assert await store.read(keys) == [HEADER + records for records in new], "the oldest of card 9 are trimmed"
+    assert all(any_redis_client.ttl(name) > 100 for name in keys)
+
+
+async def test_a_refused_fold_leaves_no_fence_where_there_was_none(
+    store: RedisHistoryStore, any_redis_client: redis.Redis
+) -> None:
+    any_redis_client.rpush(store.layout.history_key("card", 5), "x")
+    batch = fold_of([(1, record(11)), (5, record(12))], known=NOTHING, new=6)
+    for taken in ([], [(1, record(10))]):
+        await store.fold(fold_of(taken, known=NOTHING, new=5, source="another"))
+        before = everything(any_redis_client)
+        with pytest.raises(StoreError, match="not a history"):
+            await store.fold(batch)
+        assert everything(any_redis_client) == before
+
+
+@pytest.mark.parametrize("size", [0, RECORD_BYTES - 1, RECORD_BYTES + 1])
+async def test_what_are_no_whole_records_is_refused_and_nothing_is_written(
+    store: RedisHistoryStore, any_redis_client: redis.Redis, size: int
+) -> None:
+    await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+    before = everything(any_redis_client)
+    keys = [store.layout.fence_key(1), *(store.layout.history_key("card", card) for card in (1, 5, 9))]
+    limits = (b"0", b"%d" % RETENTION_MS, b"%d" % TTL_S, HEADER, b"%d" % RECORD_BYTES, b"100000")
+    runs = (bytes(RECORD_BYTES), bytes(RECORD_BYTES), bytes(size))
+    call = encode_command(
+        *(b"FCALL", FUNCTION.encode(), b"%d" % len(keys), *keys),
+        *(store.layout.layout_id.encode(), b"s", b"5", b"6", *limits, b"000", *runs),
+    )
+    [answer] = await store.servers.call([keys[0]], [call])
+    assert f"not whole records for {keys[-1].decode()} " in str(answer)
+    assert everything(any_redis_client) == before
 
 
 @pytest.mark.parametrize("arguments", [{"history_ttl_s": 0}, {"history_ttl_s": -1}])
