@@ -44,6 +44,7 @@ class StoreSettings(BaseSettings):
     history_ttl_days: int = Field(
         120,
         ge=68,
+        le=36_500,
         description="Days after its last record when a history is forgotten; well past the longest window and delay.",
     )
     history_cap: int = Field(

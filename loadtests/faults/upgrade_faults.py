@@ -1,7 +1,7 @@
 """A rolling upgrade and back: workers of the commit before and of this one, side by side on one group and one Redis.
 
-Each loads its own Redis Function when it starts, in place of the other's. `FRAUD_PREVIOUS_COMMIT` names another release
-to come from than the commit before. The scorer is of this release.
+Each loads its own Redis Function when it starts: beside the other's where that has another version, else in its place.
+`FRAUD_PREVIOUS_COMMIT` names another release to come from than the commit before. The scorer is of this release.
 """
 
 import asyncio
