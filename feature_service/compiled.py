@@ -1,10 +1,9 @@
 """The one place that knows Numba: hot functions are plain Python, compiled on first use and cached on disk.
 
 Numba's cache notices that a function's own file has changed, but not a function or a constant that it uses from another
-file. So the cache lies in a folder named after the contents of all sources that compiled code is made from: code never
-runs that was compiled from anything else. `NUMBA_CACHE_DIR` says where; otherwise it is beside the sources, or the
-user's cache folder where those cannot be written to. A module of another package that compiles functions is enough for
-itself beside this one: what it uses of other files' code, Numba would not notice to have changed.
+file. So the cache lies in a folder named after the contents of all sources that compiled code is made from, of this
+package and of the one that the function is in: code never runs that was compiled from anything else. `NUMBA_CACHE_DIR`
+says where; otherwise it is beside the sources, or the user's cache folder where those cannot be written to.
 
 Quads are four doubles computed side by side, which code says explicitly: to find them would be the work of LLVM's SLP
 vectoriser, which Numba leaves off since it has miscompiled. Each double gets what it would get alone, bit by bit.
@@ -13,7 +12,9 @@ vectoriser, which Numba leaves off since it has miscompiled. Each double gets wh
 import hashlib
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -28,24 +29,25 @@ Function = TypeVar("Function", bound=Callable[..., object])
 _PACKAGE = Path(__file__).parent
 
 
-def _compiled_sources() -> list[Path]:
-    """Modules of this package that import this one, and all that those import, in a fixed order."""
-    text = {source: source.read_text(encoding="utf-8") for source in _PACKAGE.rglob("*.py")}
+def _compiled_sources(packages: Mapping[str, Path]) -> list[Path]:
+    """Modules of these packages that import this one, and all of them that those import, in a fixed order."""
+    text = {source: source.read_text(encoding="utf-8") for each in packages.values() for source in each.rglob("*.py")}
     found = set()
     queue = [source for source in text if "from feature_service.compiled import" in text[source]]
+    imports = re.compile(rf"^from ({'|'.join(packages)})\.([\w.]+) import", flags=re.MULTILINE)
     while queue:
         source = queue.pop()
         if source not in found:
             found.add(source)
-            for name in re.findall(r"^from feature_service\.([\w.]+) import", text[source], flags=re.MULTILINE):
-                module = _PACKAGE / name.replace(".", "/")
+            for package, name in imports.findall(text[source]):
+                module = packages[package] / name.replace(".", "/")
                 queue.append(module / "__init__.py" if module.is_dir() else module.with_suffix(".py"))
     return sorted(found)
 
 
-def _sources_hash() -> str:
+def _sources_hash(packages: Mapping[str, Path]) -> str:
     digest = hashlib.sha256()
-    for source in _compiled_sources():
+    for source in _compiled_sources(packages):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -59,7 +61,13 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraud-scoring-cluster"
 
 
-numba.config.CACHE_DIR = str(_cache_folder() / f"compiled-{_sources_hash()}")
+@cache
+def _cache_of(package: str) -> str:
+    """Of functions in this package, or in a file of this name that is in none."""
+    packages = {_PACKAGE.name: _PACKAGE}
+    if folders := getattr(sys.modules[package], "__path__", None):
+        packages[package] = Path(folders[0])
+    return str(_cache_folder() / f"compiled-{_sources_hash(packages)}")
 
 
 def compiled(function: Function) -> Function:
@@ -80,6 +88,7 @@ def compiled_with_memory(function: Function) -> Function:
 
 
 def _compile(function: Function, *, counts_references: bool) -> Function:
+    numba.config.CACHE_DIR = _cache_of(function.__module__.partition(".")[0])  # read where a function is declared
     return numba.njit(  # type: ignore[no-any-return]
         function, cache=True, nogil=True, error_model="numpy", _nrt=counts_references
     )

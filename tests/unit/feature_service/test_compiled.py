@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import get_args, get_origin, get_type_hints
 
@@ -18,6 +19,7 @@ import feature_service
 import scorer
 from feature_service.compiled import (
     QUAD,
+    _sources_hash,
     add_quads,
     compiled,
     compiled_with_memory,
@@ -110,3 +112,15 @@ def test_code_that_counts_no_references_returns_no_arrays() -> None:
     assert len(borrowing) > 80
     for function in borrowing:
         assert not _has_array(get_type_hints(function.py_func)["return"]), function.py_func.__name__
+
+
+def test_the_cache_has_another_name_when_what_compiled_code_imports_has_changed(tmp_path: Path) -> None:
+    (tmp_path / "walk.py").write_text("from feature_service.compiled import compiled\nfrom other.splits import ZERO\n")
+    (tmp_path / "splits.py").write_text("from feature_service.money import RateTable\nZERO = 0\n")
+    (tmp_path / "apart.py").write_text("from other.walk import walk\n")
+    packages = {"other": tmp_path}
+    before = _sources_hash(packages)
+    (tmp_path / "apart.py").write_text("")
+    assert _sources_hash(packages) == before
+    (tmp_path / "splits.py").write_text("ZERO = 1\n")
+    assert _sources_hash(packages) != before
