@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 import numba
 import numpy as np
 from llvmlite import ir
+from numba.cpython.unsafe.numbers import trailing_zeros as _trailing_zeros
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -159,3 +160,6 @@ load_quad: Callable[[NDArray[np.float64], int], Quad] = intrinsic(_load)
 store_quad: Callable[[NDArray[np.float64], int, Quad], None] = intrinsic(_store)
 add_quads: Callable[[Quad, Quad], Quad] = intrinsic(_add)
 multiply_quads: Callable[[Quad, Quad], Quad] = intrinsic(_multiply)
+
+# Of an unsigned number, for compiled code only: its width where it is 0.
+trailing_zeros: Callable[[np.uint64], int] = _trailing_zeros

@@ -32,6 +32,7 @@ from feature_service.traceparents import read_traceparents
 from scorer.decision_parts import Parts
 from scorer.idempotency import HASH_BYTES
 from scorer.many_decisions import write_many
+from scorer.tree_masks import make_masks, sum_leaves
 from scorer.tree_tables import make_tables
 from scorer.tree_walk import FOUND, find_strongest, walk_trees
 from stream_processor.fold_input import DecodeDecisions, DecodeLabels, DecodeTransactions
@@ -101,6 +102,7 @@ def warm(id_hash_key_file: Path) -> None:
     compact_history(HEADER + batch.records[:1].tobytes() * RECORDS_BEFORE_FRONTIER)
     walk_trees(np.zeros((1, 1)), make_tables([]), np.zeros((1, 2)))
     find_strongest(np.zeros((1, 1)), np.zeros((1, 1, FOUND)), *make_tables([]))
+    sum_leaves(np.zeros((0, 1)), make_masks([]), np.zeros(0))
     ConfirmedTimes()
     write_many(Parts([b""], [0], [0.0], [b""], [bytes(HASH_BYTES)], [1], [0], [b""], [np.zeros(1)], [PAYMENT], [False]))
 

@@ -1,4 +1,4 @@
-"""Explanations in this process: SHAP values of alerts, beside LightGBM's in the same run, and words for them."""
+"""Models in this process, beside LightGBM in the same run: SHAP values of alerts, words for them, batches' log-odds."""
 
 import asyncio
 import time
@@ -16,11 +16,14 @@ from loadtests.figures import Result, Target, Value
 from loadtests.scoring import scoring_input
 from scorer.bundle import CalibratedModel, load_bundle
 from scorer.manifest import MODEL
+from scorer.model import FastModel
 from scorer.tree_shap import TreeShap
+from scorer.tree_text import parse_trees
 from training.dataset import read_features
 
 _BATCH: Final = 256
 _REASONS: Final = 5
+_PREDICTIONS: Final = 50  # times that a batch is predicted
 _LARGE: Final = {"objective": "binary", "num_leaves": 63, "learning_rate": 0.02, "verbosity": -1, "num_threads": 1}
 _LARGE_TREES: Final = 1_000
 _TARGET: Final = Target("1,000-1,500 (LightGBM)", 50.0, "less")
@@ -37,7 +40,7 @@ def measure(context: Context) -> list[Result]:
     trained = _most_suspect(lightgbm.Booster(model_file=folder / MODEL), rows)
     context.say("training a large model")
     trees = 50 if context.quick else _LARGE_TREES
-    large = lightgbm.train(_LARGE, lightgbm.Dataset(rows, data.is_fraud), trees)
+    large = _most_suspect(lightgbm.train(_LARGE, lightgbm.Dataset(rows, data.is_fraud), trees), rows)
     return [
         _result(
             "explanation, an alert of the trained model",
@@ -48,9 +51,11 @@ def measure(context: Context) -> list[Result]:
         ),
         _result(
             f"explanation, an alert of {trees:,} trees of 63 leaves",
-            _most_suspect(large, rows),
+            large,
             repeats=2 if context.quick else 30,
         ),
+        _prediction("prediction, a row of 256 of the trained model", trained),
+        _prediction(f"prediction, a row of 256 of {trees:,} trees of 63 leaves", large),
     ]
 
 
@@ -70,7 +75,7 @@ def _result(
 ) -> Result:
     booster, rows = explained
     begun_ns = time.thread_time_ns()
-    shap = TreeShap(booster.model_to_string(), rows.shape[1])
+    shap = TreeShap(parse_trees(booster.model_to_string(), rows.shape[1]), rows.shape[1])
     made_ms = (time.thread_time_ns() - begun_ns) / 1_000_000
     ours, theirs = shap.contributions, _lightgbm(booster)
     expected = theirs(rows)
@@ -94,6 +99,26 @@ def _result(
             "tables_mb": round(shap.table_bytes / 1e6, 1),
             "tables_made_in_ms": round(made_ms),
             **(beside or {}),
+        },
+    )
+
+
+def _prediction(name: str, explained: Explained) -> Result:
+    booster, rows = explained
+    ours = FastModel(booster.model_to_string(), booster.feature_name()).predict_many
+
+    def theirs(rows: NDArray[np.float64]) -> object:
+        return booster.predict(rows, raw_score=True, num_threads=1)
+
+    many_us, lightgbm_many_us = _alternating_us((ours, theirs), [rows], _PREDICTIONS)
+    return Result(
+        name,
+        "µs",
+        many_us / _BATCH,
+        None,
+        {
+            "lightgbm_us": round(lightgbm_many_us / _BATCH, 1),
+            "times_as_fast": round(lightgbm_many_us / many_us, 1),
         },
     )
 

@@ -48,6 +48,7 @@ from scorer.model import FastModel
 from scorer.policy import Decider, Policy
 from scorer.reasons import Explainer, Reason
 from scorer.tree_shap import TreeShap
+from scorer.tree_text import parse_trees
 
 # Of the sum of a row's contributions, disregarding signs: a thousand trees of 63 leaves leave 1e-14.
 _CONTRIBUTIONS_TOLERANCE: Final = 1e-10
@@ -96,10 +97,7 @@ class Bundle:
 
 
 def load_bundle(
-    path: Path,
-    *,
-    feature_set_version: Callable[[Sequence[str]], str] = catalogue.feature_set_version,
-    threads_for_many: int = 1,
+    path: Path, *, feature_set_version: Callable[[Sequence[str]], str] = catalogue.feature_set_version
 ) -> Bundle:
     """The bundle in this folder, verified. Raises: BundleError, one of its kinds for each fault."""
     manifest = _manifest(path)
@@ -113,8 +111,9 @@ def load_bundle(
     def assemble(name: str, names: tuple[str, ...], points: Points, rows: tuple[GoldenRow, ...]) -> CalibratedModel:
         try:
             text = contents[name].decode(errors="replace")
-            shap = TreeShap(text, len(names))  # first: LightGBM ends the process where it is given half a tree
-            model = FastModel(text, names, threads_for_many=threads_for_many)
+            trees = parse_trees(text, len(names))
+            shap = TreeShap(trees, len(names))
+            model = FastModel(text, names, trees)
         except ModelError as error:
             raise BundleModelError(f"{name}: {error}") from error
         try:

@@ -1,14 +1,11 @@
-"""LightGBM through its C API: one row in microseconds, the same bits as `lightgbm.Booster.predict`.
+"""A model's log-odds in microseconds, the same bits as `lightgbm.Booster.predict`.
 
-The `lightgbm` package itself is not imported (it takes a second and brings pandas); only its shared library is loaded.
+One row goes through LightGBM's C API. The `lightgbm` package itself is not imported (it takes a second and brings
+pandas); only its shared library is loaded. A single-row "fast config" of the library holds scratch buffers (c_api.cpp
+of 4.7), so each thread has its own.
 
-Two facts of the library shape this module (c_api.cpp of 4.7):
-
-- A single-row "fast config" holds scratch buffers, so each thread has its own.
-- Setting the number of threads changes a global of the process, between the sizing of per-thread buffers and their use.
-  So whatever sets it takes `_THREAD_COUNT`.
-
-What features contribute is computed without the library (`tree_shap`): that takes it milliseconds.
+Many rows (`tree_masks`), and what features contribute (`tree_shap`), are computed without the library: it takes several
+times as long.
 """
 
 import ctypes
@@ -25,15 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scorer.errors import ModelError
+from scorer.tree_masks import make_masks, sum_leaves
+from scorer.tree_text import Tree, parse_trees
 
 _FLOAT64: Final = 1  # C_API_DTYPE_FLOAT64
 _RAW_SCORE: Final = 1  # C_API_PREDICT_RAW_SCORE
 _ALL_ITERATIONS: Final = (0, -1)
-_ROW_MAJOR: Final = 1
 
-_FEW: Final = 32  # rows that take no longer one by one: the library's call for many has a cost of its own
-
-_THREAD_COUNT: Final = threading.Lock()
+_FEW: Final = 8  # rows that take no longer one by one: masks ask as many questions for one as for many
 
 
 class FastModel:
@@ -42,14 +38,20 @@ class FastModel:
     Its native memory is released when it, and every thread that predicted with it, is gone.
     """
 
-    def __init__(self, text: str, feature_names: Sequence[str], *, threads_for_many: int = 1) -> None:
-        """`text`: a model as LightGBM saves it. Raises: ModelError, also where its features are not `feature_names`."""
+    def __init__(self, text: str, feature_names: Sequence[str], trees: Sequence[Tree] | None = None) -> None:
+        """`text`: a model as LightGBM saves it; `trees`: its trees, where they have been parsed already.
+
+        Raises: ModelError, also where its features are not `feature_names`.
+        """
         trained_on = _feature_names(text)
         if trained_on != tuple(feature_names):
             raise ModelError(f"the model was trained on other features: {_difference(trained_on, feature_names)}")
+        if trees is None:  # first: LightGBM ends the process where it is given half a tree
+            trees = parse_trees(text, len(trained_on))
         self._booster = _Booster(text, len(trained_on))
-        self._parameters = f"num_threads={threads_for_many} verbosity=-1".encode()
         self._of_thread = threading.local()
+        self._masks = make_masks(trees)
+        sum_leaves(np.empty((0, len(trained_on))), self._masks, np.empty(0))  # compiles: no payment waits for that
 
     def predict_one(self, row: NDArray[np.float64]) -> float:
         """Log-odds of one row of shape (features,); NaN is missing. Holds the interpreter lock throughout."""
@@ -63,13 +65,7 @@ class FastModel:
         if len(matrix) <= _FEW:
             return np.array(list(map(self._single_row(), matrix)), dtype=np.float64)
         out = np.empty(len(matrix), dtype=np.float64)
-        length = ctypes.c_int64()
-        with _THREAD_COUNT:
-            status = _library().LGBM_BoosterPredictForMat(
-                self._booster.handle, matrix.ctypes.data, _FLOAT64, *matrix.shape, _ROW_MAJOR, _RAW_SCORE,
-                *_ALL_ITERATIONS, self._parameters, ctypes.byref(length), out.ctypes.data,
-            )  # fmt: skip
-        _check(status)
+        sum_leaves(matrix, self._masks, out)
         return out
 
     def _single_row(self) -> "_SingleRow":
@@ -103,11 +99,10 @@ class _SingleRow:
 
     def __init__(self, booster: _Booster) -> None:
         handle = ctypes.c_void_p()
-        with _THREAD_COUNT:
-            status = _library().LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster.handle, _RAW_SCORE, *_ALL_ITERATIONS, _FLOAT64, booster.feature_count,
-                b"num_threads=1 verbosity=-1", ctypes.byref(handle),
-            )  # fmt: skip
+        status = _library().LGBM_BoosterPredictForMatSingleRowFastInit(
+            booster.handle, _RAW_SCORE, *_ALL_ITERATIONS, _FLOAT64, booster.feature_count,
+            b"num_threads=1 verbosity=-1", ctypes.byref(handle),
+        )  # fmt: skip
         _check(status)
         self._booster = booster  # outlives the config, which points into it
         weakref.finalize(self, _library().LGBM_FastConfigFree, handle).atexit = False
@@ -175,10 +170,6 @@ def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.LGBM_GetLastError.restype = ctypes.c_char_p
     library.LGBM_BoosterFree.argtypes = [pointer]
     library.LGBM_FastConfigFree.argtypes = [pointer]
-    library.LGBM_BoosterPredictForMat.argtypes = [
-        pointer, pointer, integer, ctypes.c_int32, ctypes.c_int32, integer, integer, integer, integer,
-        ctypes.c_char_p, pointer, pointer,
-    ]  # fmt: skip
     library.LGBM_BoosterPredictForMatSingleRowFastInit.argtypes = [
         pointer, integer, integer, integer, integer, ctypes.c_int32, ctypes.c_char_p, pointer,
     ]  # fmt: skip

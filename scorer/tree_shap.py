@@ -1,11 +1,13 @@
 """Exact SHAP values of a model's log-odds, in microseconds: those of LightGBM's `pred_contrib`, but for rounding."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from scorer.errors import ModelError
 from scorer.tree_tables import expected_log_odds, make_tables
-from scorer.tree_text import parse_trees
+from scorer.tree_text import Tree
 from scorer.tree_walk import FOUND, find_strongest, walk_trees
 
 
@@ -15,11 +17,8 @@ class TreeShap:
     Its compiled code is there once it is made: the first explanation does not wait for it.
     """
 
-    def __init__(self, text: str, feature_count: int) -> None:
-        """`text`: a binary model as LightGBM saves it. Raises: ModelError for trees that have no SHAP values."""
-        trees = parse_trees(text)
-        if foreign := [feature for tree in trees for feature in tree.features if not 0 <= feature < feature_count]:
-            raise ModelError(f"a tree asks for feature {foreign[0]}, but there are {feature_count}")
+    def __init__(self, trees: Sequence[Tree], feature_count: int) -> None:
+        """`trees`: of a binary model, parsed for as many features."""
         self._feature_count = feature_count
         self._tables = make_tables(trees)
         self._expected = expected_log_odds(trees)

@@ -26,13 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_service.compiled import QUAD
-from scorer.tree_text import CATEGORICAL, Tree
+from scorer.tree_splits import split_of
+from scorer.tree_text import Tree
 from scorer.tree_walk import CASES, ENTRY, NODE, TREE, Tables
-
-_DEFAULT_LEFT: Final = 2  # further bits of a split's kind
-_MISSING: Final = 12
-_ZERO_IS_MISSING: Final = 4
-_NAN_IS_MISSING: Final = 8
 
 _CASES: Final = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))  # whether the branch above is met, and the branch
 
@@ -105,16 +101,9 @@ def _shape(tree: Tree) -> _Shape:
 
 def _node(tree: Tree, split: int, parent: int, above: int, words: list[int]) -> tuple[float | int, ...]:
     """A NODE; bits of categories are added to `words`."""
-    kind, threshold = tree.kinds[split], tree.thresholds[split]
-    first_word = end_word = 0
-    if kind & CATEGORICAL:
-        first_word = len(words)
-        words += tree.bit_sets[int(threshold)]
-        end_word = len(words)
-    default_left = kind & _DEFAULT_LEFT != 0
-    zero_left = default_left if kind & _MISSING == _ZERO_IS_MISSING else threshold >= 0
-    nan_left = default_left if kind & _MISSING == _NAN_IS_MISSING else zero_left
-    return (threshold, tree.features[split], parent, above, first_word, end_word, zero_left, nan_left, 0)
+    found = split_of(tree, split)
+    bits = found.put_words(words)
+    return (found.threshold, found.feature, parent, above, *bits, found.zero_left, found.nan_left, 0)
 
 
 def _entries(shapes: Sequence[_Shape]) -> NDArray[np.float64]:

@@ -31,8 +31,11 @@ class Tree:
         return self.leaf_counts[~child] if child < 0 else self.counts[child]
 
 
-def parse_trees(text: str) -> list[Tree]:
-    """In their order. Raises: ModelError for a text, or a kind of tree, whose contributions cannot be computed."""
+def parse_trees(text: str, feature_count: int) -> list[Tree]:
+    """In their order. Raises: ModelError for a text, or a kind of tree, whose contributions cannot be computed.
+
+    Also for trees on further features: compiled code does not look whether a row has what they ask for.
+    """
     header, begins, _ = text.partition("\n\nTree=0\n")
     sizes = [line.removeprefix("tree_sizes=") for line in header.splitlines() if line.startswith("tree_sizes=")]
     if not begins or not sizes:
@@ -48,6 +51,8 @@ def parse_trees(text: str) -> list[Tree]:
         start = end
     if not text.startswith("end of trees", start):
         raise ModelError("the trees of the model text do not end where its tree_sizes say")
+    if foreign := [feature for tree in trees for feature in tree.features if not 0 <= feature < feature_count]:
+        raise ModelError(f"a tree asks for feature {foreign[0]}, but there are {feature_count}")
     return trees
 
 

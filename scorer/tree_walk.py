@@ -4,7 +4,6 @@ Branch 1 + 2 * j of a tree leads left from its node j, the next one right; branc
 those below them. The work of a node is done for a quad of quadrature points at a time.
 """
 
-import math
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from feature_service.compiled import (
     multiply_quads,
     store_quad,
 )
+from scorer.tree_splits import compared
 
 CASES: Final = 3  # of a branch: not met nor is the one above, only that one is met, both are met
 ENTRY: Final = 2 * QUAD  # of a branch in a case: factors of the product, then weights of the contribution
@@ -48,8 +48,6 @@ TREE: Final = np.dtype(
 NO_FEATURE: Final = -1.0
 FOUND: Final = 3  # numbers of a strong feature: its place, its value, its contribution
 
-_ZERO: Final = float(np.float32(1e-35))  # LightGBM takes what is not farther from 0 for 0
-_CATEGORY_END: Final = 2.0**31
 _ROWS_AT_ONCE: Final = 16  # as many as leave the first cache to the tables of a tree
 
 
@@ -139,13 +137,7 @@ def _meet(
     place = tree["first_entry"] * ENTRY
     for index in range(nodes.shape[0]):
         node = nodes[index]
-        value = row[node["feature"]]
-        if node["end_word"]:
-            left = _has_category(value, words, node["first_word"], node["end_word"])
-        else:  # without jumps, which no processor would guess
-            left = int(value <= node["threshold"])
-            left = int(node["zero_left"]) if abs(value) <= _ZERO else left
-            left = int(node["nan_left"]) if math.isnan(value) else left
+        left = int(compared(row[node["feature"]], node, words) <= node["threshold"])
         above = met[node["above"]]
         met_left = above & left
         met_right = above - met_left
@@ -155,15 +147,6 @@ def _meet(
         places[branch] = place + (above + met_left) * stride
         places[branch + 1] = place + (CASES + above + met_right) * stride
         place += 2 * CASES * stride
-
-
-@compiled
-def _has_category(value: float, words: NDArray[np.uint32], first: int, end: int) -> int:
-    if not -1.0 < value < _CATEGORY_END:  # NaN neither
-        return 0
-    category = int(value)
-    word = first + (category >> 5)
-    return (int(words[word]) >> (category & 31)) & 1 if word < end else 0
 
 
 @compiled

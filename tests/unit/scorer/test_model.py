@@ -57,9 +57,7 @@ def test_categories_agree_too_those_never_seen_included() -> None:
     assert [fast.predict_one(row) for row in rows] == expected
 
 
-@pytest.mark.parametrize("threads_for_many", [1, 2])
-def test_many_threads_at_once_get_the_same_bits(model: Trained, threads_for_many: int) -> None:
-    fast = FastModel(model.text, model.names, threads_for_many=threads_for_many)
+def test_many_threads_at_once_get_the_same_bits(model: Trained, fast: FastModel) -> None:
     rows = model.rows[:300]
     expected: list[float] = model.booster.predict(rows, raw_score=True).tolist()
     start = threading.Barrier(4)

@@ -1,9 +1,8 @@
 """SHAP values are LightGBM's, whatever the model; brute force over all sets of features agrees too."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations, pairwise
+from itertools import combinations
 from math import factorial
-from typing import Any
 
 import lightgbm
 import numpy as np
@@ -18,11 +17,9 @@ from scorer.tree_text import Tree, parse_trees
 from scorer.tree_walk import FOUND, NO_FEATURE
 
 from .conftest import NAMES, Trained, trained
+from .tree_models import chain, fit, models
 
 TOLERANCE = 1e-10  # of the sum of a row's contributions, disregarding signs
-
-# Around what LightGBM takes for 0 as well.
-ODD_VALUES = (np.nan, 0.0, -0.0, 1e-35, -1e-35, 1.1e-35, 1e-40, -1e-40, 5e-324, np.inf, -np.inf, 1e300, -0.5, 2.0**31)
 
 
 def distance(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
@@ -31,48 +28,15 @@ def distance(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float
     return float((np.abs(found - expected).max(axis=1) / scale).max())
 
 
-def fit(parameters: dict[str, Any], rows: NDArray[np.float64], seed: int, rounds: int) -> lightgbm.Booster:
-    random = np.random.default_rng(seed)
-    weights = random.normal(size=rows.shape[1])
-    is_fraud = np.nan_to_num(rows, posinf=0, neginf=0) @ weights + random.normal(size=len(rows)) > 0.5
-    categories = parameters.pop("categories")
-    data = lightgbm.Dataset(rows, is_fraud, categorical_feature=categories)
-    return lightgbm.train({"objective": "binary", "verbosity": -1, "num_threads": 1, **parameters}, data, rounds)
-
-
-@st.composite
-def models(draw: st.DrawFn) -> tuple[lightgbm.Booster, NDArray[np.float64]]:
-    """A trained model, and rows to explain."""
-    seed = draw(st.integers(0, 2**32 - 1))
-    random = np.random.default_rng(seed)
-    width = draw(st.integers(1, 12))
-    rows = random.normal(size=(300, width)).round(draw(st.integers(0, 6)))
-    categories = sorted(draw(st.sets(st.integers(0, width - 1), max_size=2)))
-    rows[:, categories] = random.integers(0, draw(st.sampled_from([3, 70])), (300, len(categories)))
-    rows[random.random(rows.shape) < draw(st.sampled_from([0.0, 0.1, 0.5]))] = np.nan
-    rows[random.random(rows.shape) < draw(st.sampled_from([0.0, 0.1, 0.5]))] = 0.0
-    parameters = {
-        "categories": categories,
-        "num_leaves": draw(st.sampled_from([2, 3, 12, 40])),
-        "max_depth": draw(st.sampled_from([-1, 1, 3, 8])),
-        "min_data_in_leaf": draw(st.sampled_from([1, 20, 151])),  # the last: no split at all
-        "min_data_per_group": 1,
-        "use_missing": draw(st.booleans()),
-        "zero_as_missing": draw(st.booleans()),
-        "bagging_fraction": draw(st.sampled_from([0.5, 1.0])),
-        "bagging_freq": 1,
-        "seed": 1,
-    }
-    booster = fit(parameters, rows, seed, draw(st.integers(1, 8)))
-    odd = random.choice(ODD_VALUES, (40, width))
-    return booster, np.concatenate([rows[:40], odd, np.full((1, width), np.nan)])
+def shap_of(text: str, feature_count: int) -> TreeShap:
+    return TreeShap(parse_trees(text, feature_count), feature_count)
 
 
 @settings(max_examples=60, deadline=None)
 @given(models())
 def test_contributions_are_those_of_lightgbm(given: tuple[lightgbm.Booster, NDArray[np.float64]]) -> None:
     booster, rows = given
-    found = TreeShap(booster.model_to_string(), rows.shape[1]).contributions(rows)
+    found = shap_of(booster.model_to_string(), rows.shape[1]).contributions(rows)
     expected = booster.predict(rows, pred_contrib=True)
     assert distance(found, expected) <= TOLERANCE
     log_odds = booster.predict(rows, raw_score=True)
@@ -89,7 +53,7 @@ def test_the_strongest_are_those_of_the_contributions(
     given: tuple[lightgbm.Booster, NDArray[np.float64]], limit: int
 ) -> None:
     booster, rows = given
-    shap = TreeShap(booster.model_to_string(), rows.shape[1])
+    shap = shap_of(booster.model_to_string(), rows.shape[1])
     found = shap.strongest(rows, limit=limit)
     assert found.shape == (len(rows), limit, FOUND)
     for row, contributions, strongest in zip(rows, shap.contributions(rows)[:, :-1], found, strict=True):
@@ -109,7 +73,7 @@ def test_of_equally_strong_features_the_first_comes_first() -> None:
     trees = [tree.replace("Tree=0", f"Tree={i}").replace("feature=0", f"feature={i}") + "\n\n\n" for i in range(6)]
     sizes = " ".join(str(len(each)) for each in trees)
     copies = "\n".join(line for line in header.splitlines() if not line.startswith("tree_sizes"))
-    shap = TreeShap(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{end}{rest}", 6)
+    shap = shap_of(f"{copies}\ntree_sizes={sizes}\n\n{''.join(trees)}{end}{rest}", 6)
     for limit in (1, 4, 9):
         # One of the two rows is suspect by all its features.
         found = shap.strongest(np.array([[0.0] * 6, [1.0] * 6]), limit=limit).reshape(-1, FOUND)
@@ -151,50 +115,8 @@ def test_contributions_are_what_the_definition_says() -> None:
     rows = random.normal(size=(500, 5))
     booster = fit({"categories": [], "num_leaves": 20, "min_data_in_leaf": 5}, rows, 3, 3)
     text = booster.model_to_string()
-    found = TreeShap(text, 5).contributions(rows[:10])
-    assert distance(found, np.array([brute_force(parse_trees(text), row) for row in rows[:10]])) <= 1e-13
-
-
-def chain(length: int, stay: float) -> str:
-    """A tree that asks each of `length` features once; all but the part `stay` of the rows go to a leaf each time."""
-    counts = [round(2**30 * stay**index) for index in range(length + 1)]
-    fields = {
-        "num_leaves": length + 1,
-        "num_cat": 0,
-        "split_feature": range(length),
-        "split_gain": [1] * length,
-        "threshold": [0] * length,
-        "decision_type": [2] * length,
-        "left_child": [*range(1, length), ~length],
-        "right_child": [~index for index in range(length)],
-        "leaf_value": [0.0] * length + [1.0],
-        "leaf_weight": [1] * (length + 1),
-        "leaf_count": [*(many - few for many, few in pairwise(counts)), counts[-1]],
-        "internal_value": [0] * length,
-        "internal_weight": [0] * length,
-        "internal_count": counts[:-1],
-        "is_linear": 0,
-        "shrinkage": 1,
-    }
-    lines = [
-        f"{name}={' '.join(map(str, value)) if isinstance(value, list | range) else value}"
-        for name, value in fields.items()
-    ]
-    names = " ".join(f"Column_{index}" for index in range(length))
-    tree = "\n".join(["Tree=0", *lines, "", ""])
-    header = f"""tree
-version=v4
-num_class=1
-num_tree_per_iteration=1
-label_index=0
-max_feature_idx={length - 1}
-objective=binary sigmoid:1
-feature_names={names}
-feature_infos={" ".join(["[-1:1]"] * length)}
-tree_sizes={len(tree)}
-
-"""
-    return f"{header}{tree}end of trees\n"
+    found = shap_of(text, 5).contributions(rows[:10])
+    assert distance(found, np.array([brute_force(parse_trees(text, 5), row) for row in rows[:10]])) <= 1e-13
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 16, 17, 24, 30])
@@ -203,7 +125,7 @@ def test_ways_over_many_features_stay_exact(length: int) -> None:
     text = chain(length, stay=0.5)
     booster = lightgbm.Booster(model_str=text)
     rows = np.where(np.arange(length) < np.arange(length + 1)[:, np.newaxis], -1.0, 1.0)
-    found = TreeShap(text, length).contributions(rows)
+    found = shap_of(text, length).contributions(rows)
     assert distance(found, booster.predict(rows, pred_contrib=True)) <= TOLERANCE
     for met in range(length + 1):
         assert np.ptp(found[met, :met]) <= 1e-15 if met else True
@@ -216,14 +138,14 @@ def test_contributions_of_sixty_features_add_up(stay: float) -> None:
     length = 60
     text = chain(length, stay)
     rows = np.random.default_rng(1).choice([-1.0, 1.0], (50, length), p=[0.95, 0.05])
-    found = TreeShap(text, length).contributions(rows)
+    found = shap_of(text, length).contributions(rows)
     log_odds = lightgbm.Booster(model_str=text).predict(rows, raw_score=True)
     assert np.all(np.abs(found.sum(axis=1) - log_odds) <= 1e-13)
 
 
 @pytest.fixture(scope="module")
 def shap(model: Trained) -> TreeShap:
-    return TreeShap(model.text, len(model.names))
+    return shap_of(model.text, len(model.names))
 
 
 def test_a_row_gets_the_same_bits_alone_among_many_and_in_any_thread(model: Trained, shap: TreeShap) -> None:
@@ -245,16 +167,11 @@ def test_rows_of_another_width_are_refused(shap: TreeShap) -> None:
             shap.contributions(np.zeros(shape))
 
 
-def test_trees_on_more_features_are_refused(model: Trained) -> None:
-    with pytest.raises(ModelError, match=r"feature \d+, but there are 1"):
-        TreeShap(model.text, 1)
-
-
 def test_categories_that_training_did_not_see_are_explained() -> None:
     names = ("amount", "mcc", "channel")
     model = trained(names, categories=("mcc", "channel"))
     rows = model.rows[:50].copy()
     rows[:20, 1] = 9_999.0
     rows[20:40, 1] = -3.0
-    found = TreeShap(model.text, 3).contributions(rows)
+    found = shap_of(model.text, 3).contributions(rows)
     assert distance(found, model.booster.predict(rows, pred_contrib=True)) <= TOLERANCE

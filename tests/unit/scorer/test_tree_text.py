@@ -18,7 +18,7 @@ def categorical() -> Trained:
 
 
 def test_trees_are_those_that_lightgbm_dumps(categorical: Trained) -> None:
-    trees = parse_trees(categorical.text)
+    trees = parse_trees(categorical.text, 3)
     dumped = categorical.booster.dump_model()["tree_info"]
     assert len(trees) == len(dumped) == 40
 
@@ -47,16 +47,16 @@ def test_a_tree_may_be_one_leaf() -> None:
     rows = np.zeros((100, 1))
     data = lightgbm.Dataset(rows, np.arange(100) < 30, feature_name=["amount"])
     booster = lightgbm.train({"objective": "binary", "verbosity": -1, "num_threads": 1}, data, 1)
-    [tree] = parse_trees(booster.model_to_string())
+    [tree] = parse_trees(booster.model_to_string(), 1)
     assert tree.features == ()
     assert tree.leaf_values == (booster.predict(rows[:1], raw_score=True)[0],)
 
 
 def test_a_text_that_breaks_off_is_refused(model: Trained) -> None:
     with pytest.raises(ModelError, match="do not end"):
-        parse_trees(model.text[: model.text.index("end of trees")])
+        parse_trees(model.text[: model.text.index("end of trees")], len(model.names))
     with pytest.raises(ModelError, match="not a LightGBM model text"):
-        parse_trees(model.text[:300])
+        parse_trees(model.text[:300], len(model.names))
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,9 @@ def test_a_tree_that_cannot_be_explained_is_refused_and_named(
 ) -> None:
     where = 0 if "begin" not in said else 1
     with pytest.raises(ModelError, match=f"^tree {where} of the model text: .*{said}"):
-        parse_trees(re.sub(f"^{found}", changed, model.text, flags=re.MULTILINE))
+        parse_trees(re.sub(f"^{found}", changed, model.text, flags=re.MULTILINE), len(model.names))
+
+
+def test_trees_on_more_features_are_refused(model: Trained) -> None:
+    with pytest.raises(ModelError, match=r"feature \d+, but there are 1"):
+        parse_trees(model.text, 1)
