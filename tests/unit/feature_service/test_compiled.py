@@ -74,8 +74,14 @@ def with_an_array_of_its_own(count: int) -> float:
     return float(np.zeros(count).sum())
 
 
+@compiled_with_memory
+def with_memory_for_its_array(count: int) -> float:  # not the other anew: both would have one place in the cache
+    return float(np.zeros(count).sum())
+
+
 def test_compiled_code_counts_no_references() -> None:
     assert first_half(np.ones(8)) == 4.0
+    first_half.recompile()  # type: ignore[attr-defined]  # code from the cache cannot be looked into
     (code,) = first_half.inspect_llvm().values()  # type: ignore[attr-defined]  # it is a Dispatcher
     assert "NRT_incref" not in code
     assert "NRT_decref" not in code
@@ -84,7 +90,7 @@ def test_compiled_code_counts_no_references() -> None:
 def test_what_makes_arrays_says_so() -> None:
     with pytest.raises(NumbaError):
         with_an_array_of_its_own(3)
-    assert compiled_with_memory(with_an_array_of_its_own.py_func)(3) == 0.0  # type: ignore[attr-defined]
+    assert with_memory_for_its_array(3) == 0.0
 
 
 def _modules() -> Iterator[ModuleType]:
