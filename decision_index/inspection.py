@@ -28,7 +28,7 @@ _NOTHING: Final = Absent("the decision rests on no features")
 
 
 class HistoryReader(Protocol):
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         """The values under keys; None where there is none. Raises: StoreUnavailableError."""
         ...
 

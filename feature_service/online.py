@@ -15,7 +15,8 @@ from feature_service.key_places import key_table, place_keys
 from feature_service.key_set import KeySet
 from feature_service.plan import Plan
 from feature_service.records import ENTITIES, RECORD_WORDS
-from feature_service.stores.layout import HEADER, StoreLayout
+from feature_service.stores.layout import StoreLayout
+from feature_service.stores.values import ABSENT, Values
 
 _FIRST_CAPACITY: Final = 256
 
@@ -64,15 +65,7 @@ class OnlineFeatures:
         `attempts` beside those histories: a row sees those that come before its own. A row whose `transaction_hash` is
         0 is a read as of a time, without a transaction. Raises: HistoryFormatError.
         """
-        pieces = [HEADER if history is None else history for history in histories]
-        lengths = np.zeros((len(pieces), 2), dtype=np.int64)
-        lengths[:, 0] = [len(piece) for piece in pieces]
-        if attempts is not None:
-            beside = list(zip(pieces, attempts.before, attempts.runs, strict=True))
-            lengths[:, 1] = [len(before) + len(run) for _, before, run in beside]
-            pieces = [piece for of_key in beside for piece in of_key]
-        joined = b"".join(pieces)
-        words = np.frombuffer(joined, dtype=np.int64, count=len(joined) // 8)
+        words, lengths = _joined(histories, attempts)
         currents = np.empty((rows.shape[0], len(ENTITIES), RECORD_WORDS), dtype=np.int64)
         spans = np.empty((rows.shape[0], len(ENTITIES), 2), dtype=np.int64)
         starts = np.empty(len(histories), dtype=np.int64)
@@ -100,3 +93,21 @@ class OnlineFeatures:
         if records > self._capacity:
             self._capacity = 2 * records
             self._space = make_workspace(self._capacity)
+
+
+def _joined(
+    histories: Sequence[bytes | None], attempts: Attempts | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Words of k histories, each with the attempts behind it, and (k, 2) the bytes of both."""
+    lengths = np.zeros((len(histories), 2), dtype=np.int64)
+    if attempts is None and isinstance(histories, Values):
+        lengths[:, 0] = histories.lengths
+        return histories.words_from_first, lengths
+    lengths[:, 0] = [ABSENT if history is None else len(history) for history in histories]
+    pieces = [history or b"" for history in histories]
+    if attempts is not None:
+        beside = list(zip(pieces, attempts.before, attempts.runs, strict=True))
+        lengths[:, 1] = [len(before) + len(run) for _, before, run in beside]
+        pieces = [piece for of_key in beside for piece in of_key]
+    joined = b"".join(pieces)
+    return np.frombuffer(joined, dtype=np.int64, count=len(joined) // 8), lengths

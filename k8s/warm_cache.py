@@ -28,6 +28,7 @@ from feature_service.stores.fold_batch import plan_fold
 from feature_service.stores.layout import HEADER
 from feature_service.stores.renewals import Renewals
 from feature_service.stores.resp import encode_fold
+from feature_service.stores.values import ValuesReader
 from feature_service.traceparents import read_traceparents
 from scorer.decision_parts import Parts
 from scorer.idempotency import HASH_BYTES
@@ -93,6 +94,9 @@ def warm(id_hash_key_file: Path) -> None:
     split_score_batch(join_score_batch([PAYMENT], [b""], b""))
     nowhere = np.zeros(0, dtype=np.int64)
     read_traceparents(np.frombuffer(b"", dtype=np.uint8), nowhere, nowhere)
+    reader = ValuesReader()
+    reader.feed(b"*1\r\n$-1\r\n")
+    reader.gets()
     row = transactions.decode_one(PAYMENT, EVENT_TIME_MS)
     history = HEADER + batch.records[:1].tobytes()
     for name in ("handbook", "production"):

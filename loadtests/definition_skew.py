@@ -150,7 +150,7 @@ async def compare_rows(
     skew.rows += rows.shape[0]
     for first in range(0, rows.shape[0], _READ_ROWS):
         part = slice(first, first + _READ_ROWS)
-        histories: dict[tuple[bytes, ...], list[bytes | None]] = {}  # views mostly need the same
+        histories: dict[tuple[bytes, ...], Sequence[bytes | None]] = {}  # views mostly need the same
         for view, features in online.items():
             keys = features.keys(rows[part])
             if tuple(keys.keys) not in histories:

@@ -13,7 +13,7 @@ from scorer.shadow import ToShadow
 
 
 class Reader(Protocol):
-    def read(self, keys: Sequence[bytes]) -> Awaitable[list[bytes | None]]:
+    def read(self, keys: Sequence[bytes]) -> Awaitable[Sequence[bytes | None]]:
         """In one round trip. A caller that gives up cancels nothing for others. Raises: StoreUnavailableError."""
         ...
 

@@ -16,7 +16,7 @@ class HistoryReader(Protocol):
     @property
     def layout(self) -> StoreLayout: ...
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         """The values under keys, in one round trip; None where there is none. Raises: StoreUnavailableError."""
         ...
 

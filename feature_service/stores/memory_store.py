@@ -63,7 +63,7 @@ class MemoryHistoryStore:
     async def fences(self, source: str) -> NDArray[np.int64]:
         return self._shards(self._fences, source, -1).copy()
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return [bytes(self._histories[key]) if key in self._histories else None for key in keys]
 
     async def register_sources(self, topic: str, sources: Mapping[str, int]) -> None:

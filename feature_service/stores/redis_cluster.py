@@ -67,7 +67,7 @@ class RedisCluster:
             await self._send(asked, commands, answers, asking=True)
         return answers
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         values, _ = await self.read_and_call(keys, NO_CALL)
         return values
 

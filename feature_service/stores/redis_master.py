@@ -7,9 +7,10 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from feature_service.errors import StoreError
-from feature_service.stores.function_call import NO_CALL, FunctionCall
+from feature_service.stores.function_call import FunctionCall
 from feature_service.stores.redis_answers import accepted
 from feature_service.stores.redis_pipe import RedisPipe, encode_command
+from feature_service.stores.values import ValuesReader
 
 _SOURCES: Final = [Path(__file__).with_name(name).read_text() for name in ("fold.lua", "attempts.lua")]
 LIBRARIES: Final = [source.partition("name=")[2].split()[0] for source in _SOURCES]  # what Redis calls them
@@ -39,23 +40,25 @@ async def prepare(pipe: RedisPipe, *, in_cluster: bool) -> None:
 
 
 class RedisMaster:
-    """`RedisServers` of one, over one pipe."""
+    """`RedisServers` of one, over one pipe, and another one for what is only read."""
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._pipe = RedisPipe(url, timeout_s=timeout_s)
+        self._reads = RedisPipe(url, timeout_s=timeout_s, make_reader=ValuesReader)
 
     async def open(self) -> None:
         await prepare(self._pipe, in_cluster=False)
 
     async def close(self) -> None:
         await self._pipe.close()
+        await self._reads.close()
 
     async def call(self, _: Sequence[bytes], commands: Sequence[bytes | memoryview]) -> list[Any]:
         return await self._pipe.call(commands)
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        values, _ = await self.read_and_call(keys, NO_CALL)
-        return values
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        [values] = accepted(await self._reads.call([encode_command(b"MGET", *keys)]))
+        return values  # type: ignore[no-any-return]
 
     async def read_and_call(
         self, keys: Sequence[bytes], call: FunctionCall

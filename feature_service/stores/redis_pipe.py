@@ -7,8 +7,9 @@ loop leave in one write.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
 
 import hiredis
 from redis.asyncio.connection import ConnectionPool
@@ -23,16 +24,31 @@ def encode_command(*arguments: bytes) -> bytes:
     return b"".join([b"*%d\r\n" % len(arguments), *[b"$%d\r\n%b\r\n" % (len(each), each) for each in arguments]])
 
 
+class AnswerReader(Protocol):
+    def feed(self, data: bytes) -> None: ...
+
+    def gets(self) -> Any:
+        """The next answer; False where it has not come as a whole."""
+        ...
+
+
+_any_answers: Final = partial(hiredis.Reader, replyError=ResponseError)
+
+
 class RedisPipe:
     """For one event loop. Connects when it is used, and again after an outage; close it at the end."""
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
-        """`url`: of one server, as the client library reads it; ValueError where it does not."""
+    def __init__(self, url: str, *, timeout_s: float, make_reader: Callable[[], AnswerReader] = _any_answers) -> None:
+        """`url`: of one server, as the client library reads it; ValueError where it does not.
+
+        `make_reader`: for each connection, of the answers to all that is called.
+        """
         # The client's types say `str` where an undecoded client returns bytes.
         self._pool: Any = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
         )
         self._timeout_s = timeout_s
+        self._make_reader = make_reader
         self._connecting: asyncio.Task[_Stream] | None = None
         self._connection: Any = None
         self._stream: _Stream | None = None
@@ -73,7 +89,8 @@ class RedisPipe:
             self._connection = await self._pool.get_connection()
         except _OUTAGES as error:
             raise StoreUnavailableError(f"Redis cannot be reached: {error}") from error
-        self._stream = _Stream(self._connection._writer.transport, self._timeout_s)  # noqa: SLF001
+        transport = self._connection._writer.transport  # noqa: SLF001
+        self._stream = _Stream(transport, self._make_reader(), self._timeout_s)
         return self._stream
 
     async def _drop(self) -> None:
@@ -96,11 +113,11 @@ class _Call:
 class _Stream(asyncio.Protocol):
     """Takes a connected transport over."""
 
-    def __init__(self, transport: Any, timeout_s: float) -> None:
+    def __init__(self, transport: Any, reader: AnswerReader, timeout_s: float) -> None:
         self._transport = transport
+        self._reader = reader
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(replyError=ResponseError)
         self._calls: deque[_Call] = deque()
         self._outgoing: list[bytes | memoryview] = []
         self._failure: str | None = None

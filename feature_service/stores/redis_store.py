@@ -53,7 +53,7 @@ class RedisServers(Protocol):
         """
         ...
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         """The strings under at least one key. Raises: StoreUnavailableError."""
         ...
 
@@ -208,7 +208,7 @@ class RedisHistoryStore:
         states = await self._each_fence(b"HMGET", *(f"{source}@".encode() for source in sources))
         return np.array([min(int(value or 0) for value in values) for values in states], dtype=np.int64)
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         return await self.servers.read(keys) if keys else []
 
     async def _each_fence(self, command: bytes, *arguments: bytes) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -46,7 +46,7 @@ def store_on(url: str, layout: StoreLayout, timeout_ms: int = TIMEOUT_MS) -> Red
     return RedisHistoryStore(url, layout, retention_ms=RETENTION_MS, history_ttl_s=TTL_S, timeout_ms=timeout_ms)
 
 
-async def histories(store: HistoryStore, *cards: int) -> list[bytes | None]:
+async def histories(store: HistoryStore, *cards: int) -> Sequence[bytes | None]:
     return await store.read([store.layout.history_key("card", card) for card in cards])
 
 

@@ -34,7 +34,7 @@ async def rewrite(
     decision, payment = Decision.FromString(message), scene.payments.read(message)
     recomputation, decided = scene.recomputation(decision, payment)
     keys = recomputation.keys(decided)
-    histories = await scene.parts.store.read(keys.keys)
+    histories = list(await scene.parts.store.read(keys.keys))
     calls = [b""] * len(histories)
     place = int(keys.places[0, ENTITY_INDEX[entity]])
     histories[place], calls[place] = history, beside
@@ -45,7 +45,7 @@ async def history_of(scene: Scene, message: bytes, entity: str) -> bytes:
     decision, payment = Decision.FromString(message), scene.payments.read(message)
     recomputation, decided = scene.recomputation(decision, payment)
     keys = recomputation.keys(decided)
-    histories = await scene.parts.store.read(keys.keys)
+    histories = list(await scene.parts.store.read(keys.keys))
     found = histories[int(keys.places[0, ENTITY_INDEX[entity]])]
     assert found is not None
     return found

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from feature_service.attempts import attempts_of
+from feature_service.attempts import Attempts, attempts_of
 from feature_service.history_spans import history_spans
 from feature_service.key_set import KeySet
 from feature_service.online import OnlineFeatures
@@ -82,6 +82,21 @@ def test_a_payment_that_left_no_attempt_sees_all() -> None:
     keys = FEATURES.keys(rows)
     spans, _ = seen_by(rows, keys, [None], [bytes(2 * RECORD_BYTES)], [b""])
     assert spans[0, ENTITY_INDEX["card"]].tolist() == [1, 2]
+
+
+def test_attempts_beside_no_history_count_as_beside_an_empty_one() -> None:
+    rows = decoded(
+        [
+            Payment(transaction=number, time_ms=1_700_000_000_000 + number, entities={"card": 7, "merchant": number})
+            for number in (1, 2, 3)
+        ]
+    )
+    keys = FEATURES.keys(rows)
+    attempts = Attempts([b""] * len(keys.keys), attempts_of(rows, keys))
+    absent, empty = (
+        FEATURES.vectors(rows, keys, [value] * len(keys.keys), attempts).values for value in (None, HEADER)
+    )
+    assert absent.tolist() == empty.tolist() == [[1, 1], [2, 1], [3, 1]]
 
 
 def test_a_key_that_no_payment_is_left_of_has_no_attempts() -> None:

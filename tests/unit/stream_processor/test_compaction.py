@@ -26,7 +26,7 @@ class WatchedStore(MemoryHistoryStore):
         self.away = b""
         self.trimmed = b""
 
-    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    async def read(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
         if self.away in keys:
             raise StoreUnavailableError("away")
         return await super().read(keys)
