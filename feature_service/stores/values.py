@@ -20,6 +20,7 @@ ABSENT: Final = -1  # the length of a value that there is not
 _WORD_BYTES: Final = 8
 _LONGEST_BYTES: Final = 512 * 1024 * 1024  # of a string in Redis
 _SPARE: Final = 1.25  # room for more than the last answer's values took
+_FIRST_WORDS_AT_MOST: Final = 1 << 21  # of that room: one long value says little of many
 _DOLLAR, _MINUS, _ZERO, _CR, _LF = b"$-0\r\n"
 _LINE_END_BYTES: Final = 2
 
@@ -111,7 +112,7 @@ class ValuesReader:
             if not (line.startswith(b"*") and line[1:].isdigit()):
                 raise ProtocolError(f"not an answer to MGET: {line[:32]!r}")
             count = int(line[1:])
-            self._words = np.empty(int(count * self._words_each) + 1, dtype=np.int64)
+            self._words = np.empty(min(int(count * self._words_each) + 1, _FIRST_WORDS_AT_MOST), dtype=np.int64)
             self._starts, self._lengths = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
             self._progress = np.zeros(_PROGRESS, dtype=np.int64)
         return self._go_on(self._progress)

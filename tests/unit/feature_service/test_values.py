@@ -63,6 +63,11 @@ def test_room_grows_from_one_answer_to_the_next() -> None:
     assert read(ValuesReader(), [b"".join(map(written, answers))]) == answers
 
 
+def test_one_long_value_makes_no_room_for_many() -> None:
+    _, found = read(ValuesReader(), [written([bytes(3_000_000)]), written([b"a"] * 1_000)])
+    assert found.words.nbytes <= 16 * 1024 * 1024
+
+
 @given(values=st.lists(VALUE, min_size=1, max_size=9), data=st.data())
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_values_are_a_sequence(values: list[bytes | None], data: st.DataObject) -> None:
