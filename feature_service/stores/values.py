@@ -43,8 +43,7 @@ class Values(Sequence[bytes | None]):
     __slots__ = ("lengths", "starts", "words")
 
     def __init__(self, words: NDArray[np.int64], starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> None:
-        """starts: (n,) words; lengths: (n,) bytes, or ABSENT. One value lies right behind the other."""
-        words.flags.writeable = False  # as those of bytes are: code is compiled for each type
+        """words: read-only. starts: (n,) words; lengths: (n,) bytes, or ABSENT. One lies right behind the other."""
         self.words = words
         self.starts = starts
         self.lengths = lengths
@@ -130,6 +129,7 @@ class ValuesReader:
         if needs == _MORE:
             return False
         self._progress = None
+        self._words.flags.writeable = False  # as those of bytes are: code is compiled for each type
         self._words_each = _SPARE * progress[_TAKEN] / _WORD_BYTES / max(1, len(self._lengths))
         return Values(self._words, self._starts, self._lengths)
 

@@ -17,6 +17,7 @@ from feature_service.records import ENTITIES
 from feature_service.stores.layout import HEADER, RECORD_BYTES, StoreLayout
 from feature_service.stores.values import Values, ValuesReader
 from tests.oracle.kernel_calls import NEVER_TRIMMED_MS, kernel_vectors
+from tests.oracle.mget import mget_answer
 from tests.oracle.payments import Histories, Payment, decoded, histories_of
 from tests.oracle.worlds import WORLDS, World, questions
 
@@ -42,9 +43,7 @@ def values_under_keys(histories: Histories) -> dict[bytes, bytes]:
 def answered(histories: Sequence[bytes | None]) -> Values:
     """As one answer of Redis, behind something else in the same memory."""
     reader = ValuesReader()
-    reader.feed(b"*%d\r\n$5\r\nother\r\n" % (len(histories) + 1))
-    for history in histories:
-        reader.feed(b"$-1\r\n" if history is None else b"$%d\r\n%b\r\n" % (len(history), history))
+    reader.feed(mget_answer([b"other", *histories]))
     found = reader.gets()
     assert isinstance(found, Values)
     return found[1:]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from redis.exceptions import ResponseError
 
 from feature_service.stores.values import Values, ValuesReader
+from tests.oracle.mget import mget_answer
 
 REFUSAL = ResponseError("LOADING Redis is loading the dataset in memory")
 VALUE = st.none() | st.binary(max_size=40) | st.sampled_from([b"\r\n", b"$-1\r\n", bytes(1_444), bytes(9_000)])
@@ -20,9 +21,7 @@ ANSWERS = st.lists(st.lists(VALUE, max_size=9) | st.just(REFUSAL), max_size=4)
 def written(answer: Sequence[bytes | None] | ResponseError) -> bytes:
     if isinstance(answer, ResponseError):
         return b"-%b\r\n" % str(answer).encode()
-    return b"*%d\r\n" % len(answer) + b"".join(
-        b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value) for value in answer
-    )
+    return mget_answer(answer)
 
 
 def read(reader: Any, pieces: Sequence[bytes]) -> list[Any]:
