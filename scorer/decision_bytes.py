@@ -11,7 +11,7 @@ from fraud.v1.decision_pb2 import Decision
 
 from scorer.decision_parts import NOT_KNOWN, Decisions, Parts
 from scorer.frames import double_tag, frame, number
-from scorer.idempotency import HASH_BYTES, StoredDecision
+from scorer.idempotency import HASH_BYTES, encode
 from scorer.many_decisions import write_many
 
 FEW: Final = 12  # so many take longer than to call compiled code
@@ -67,16 +67,8 @@ def write_few(parts: Parts) -> Decisions:
             )
         )
         values = vector.tobytes()
-        decision = b"".join(
-            (
-                brief,
-                frame(Decision.FEATURE_VECTOR_FIELD_NUMBER, len(values)),
-                values,
-                frame(Decision.TRANSACTION_FIELD_NUMBER, len(transaction)),
-                transaction,
-            )
-        )
+        fields = b"".join((brief, frame(Decision.TRANSACTION_FIELD_NUMBER, len(transaction)), transaction))
         briefs.append(brief)
-        whole.append(decision)
-        stored.append(StoredDecision(request_hash, decision, alert).encode())
+        whole.append(b"".join((frame(Decision.FEATURE_VECTOR_FIELD_NUMBER, len(values)), values, fields)))
+        stored.append(encode(request_hash, vector, fields, alert=alert))
     return Decisions(stored, whole, briefs)

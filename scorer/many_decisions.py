@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from feature_service.compiled import compiled
 from feature_service.wire_writer import write_bytes, write_varint
 from scorer.decision_parts import NOT_KNOWN, Decisions, Parts
-from scorer.idempotency import ALERT, HASH_BYTES, PREFIX_BYTES, QUIET
+from scorer.idempotency import ALERT, COUNT_BYTES, HASH_BYTES, QUIET
+from scorer.vector_packing import MOST_BYTES, SLOTS, pack_into
 
 _DOUBLE: Final = 1  # wire types
 _DELIMITED: Final = 2
@@ -40,11 +41,12 @@ def write_many(parts: Parts) -> Decisions:
     texts = [_Texts.of(each) for each in (parts.heads, parts.transaction_ids, parts.others, parts.transactions)]
     heads, transaction_ids, others, transactions = texts
     head_of = np.array(parts.head_of, dtype=np.int64)
-    vectors = np.concatenate(parts.vectors).view(np.uint8)
+    vectors = np.concatenate(parts.vectors)
     head_sizes = np.diff(heads.ends, prepend=0)
     outside = sum(each.data.shape[0] for each in (transaction_ids, others, transactions))
-    most = len(head_of) * _MOST_BYTES + int(head_sizes[head_of].sum()) + outside + vectors.shape[0]
-    out, places = np.empty(most, dtype=np.uint8), np.empty((3, len(head_of)), dtype=np.int64)
+    fields = len(head_of) * _MOST_BYTES + int(head_sizes[head_of].sum()) + outside
+    most = 2 * fields + vectors.nbytes + vectors.shape[0] * MOST_BYTES
+    out, places = np.empty(most, dtype=np.uint8), np.empty((4, len(head_of)), dtype=np.int64)
     used = _write_all(
         *heads,
         head_of,
@@ -54,19 +56,21 @@ def write_many(parts: Parts) -> Decisions:
         np.frombuffer(b"".join([each.to_bytes(_TRACE_ID_BYTES, "big") for each in parts.trace_ids]), dtype=np.uint8),
         np.array(parts.freshness_ms, dtype=np.int64),
         *others,
-        vectors,
-        np.cumsum([vector.nbytes for vector in parts.vectors], dtype=np.int64),
+        vectors.view(np.uint64),
+        vectors.view(np.uint8),
+        np.cumsum([len(vector) for vector in parts.vectors], dtype=np.int64),
         *transactions,
         np.frombuffer(b"".join([ALERT if alert else QUIET for alert in parts.alerts]), dtype=np.uint8),
         _TAGS,
+        np.empty(SLOTS, dtype=np.uint8),
         out,
         places,
     )
-    joined, (starts, brief_ends, ends) = out[:used].tobytes(), places.tolist()
+    joined, (starts, brief_starts, brief_ends, ends) = out[:used].tobytes(), places.tolist()
     return Decisions(
+        [joined[start:end] for start, end in zip(ends, [*starts[1:], used], strict=True)],
         [joined[start:end] for start, end in zip(starts, ends, strict=True)],
-        [joined[start + PREFIX_BYTES : end] for start, end in zip(starts, ends, strict=True)],
-        [joined[start + PREFIX_BYTES : end] for start, end in zip(starts, brief_ends, strict=True)],
+        [joined[start:end] for start, end in zip(brief_starts, brief_ends, strict=True)],
     )
 
 
@@ -114,22 +118,32 @@ def _write_all(
     freshness_ms: NDArray[np.int64],
     others: NDArray[np.uint8],
     other_ends: NDArray[np.int64],
+    words: NDArray[np.uint64],
     vectors: NDArray[np.uint8],
     vector_ends: NDArray[np.int64],
     transactions: NDArray[np.uint8],
     transaction_ends: NDArray[np.int64],
     flags: NDArray[np.uint8],
     tags: NDArray[np.uint64],
+    slots: NDArray[np.uint8],
     out: NDArray[np.uint8],
     places: NDArray[np.int64],
 ) -> int:
-    """How many bytes of `out` are used; `places` (3, n): where each begins, its brief ends, and it ends."""
-    cursor = 0
+    """Each decision and what is stored of it, one behind the other. How many bytes of `out` are used.
+
+    `places` (4, n): where each decision begins, its brief begins and ends, and it ends. `words` and `vectors` are the
+    same memory.
+    """
+    cursor, first_value = 0, 0
     for index in range(head_of.shape[0]):
-        places[0, index] = cursor
-        out[cursor] = flags[index]
+        last_value = vector_ends[index]
+        count = last_value - first_value
         first, last = index * HASH_BYTES, (index + 1) * HASH_BYTES
-        cursor = write_bytes(hashes, first, last, cursor + 1, out)
+        places[0, index] = cursor
+        size = np.uint64(count * _DOUBLE_BYTES)
+        cursor = write_varint(size, write_varint(tags[_VECTOR], cursor, out), out)
+        cursor = write_bytes(vectors, first_value * _DOUBLE_BYTES, last_value * _DOUBLE_BYTES, cursor, out)
+        places[1, index] = cursor
         cursor = _copy_text(heads, head_ends, head_of[index], cursor, out)
         cursor = write_varint(tags[_PROBABILITY], cursor, out)
         cursor = write_bytes(probabilities, index * _DOUBLE_BYTES, (index + 1) * _DOUBLE_BYTES, cursor, out)
@@ -144,8 +158,14 @@ def _write_all(
             cursor = write_varint(tags[_FRESHNESS], cursor, out)
             cursor = write_varint(np.uint64(freshness_ms[index]), cursor, out)
         cursor = _copy_text(others, other_ends, index, cursor, out)
-        places[1, index] = cursor
-        cursor = _write_field(tags[_VECTOR], vectors, vector_ends, index, cursor, out)
-        cursor = _write_field(tags[_TRANSACTION], transactions, transaction_ends, index, cursor, out)
         places[2, index] = cursor
+        cursor = _write_field(tags[_TRANSACTION], transactions, transaction_ends, index, cursor, out)
+        places[3, index] = cursor
+        out[cursor] = flags[index]
+        cursor = write_bytes(hashes, first, last, cursor + 1, out)
+        for byte in range(COUNT_BYTES):
+            out[cursor + byte] = count >> (8 * byte) & 0xFF
+        cursor = pack_into(words, first_value, last_value, slots, cursor + COUNT_BYTES, out)
+        cursor = write_bytes(out, places[1, index], places[3, index], cursor, out)
+        first_value = last_value
     return cursor
