@@ -106,7 +106,13 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
             self._serve("", none, await super()._request_call())
 
     def _serve(self, name: str, methods: Any, call: Any, place: Place | None = None) -> None:
-        serving = cygrpc._handle_rpc(name, methods, (), call, self._loop, False)  # noqa: SLF001
+        handler = self._handlers.get(name)
+        if handler is None or handler.request_streaming or handler.response_streaming:
+            serving = cygrpc._handle_rpc(name, methods, (), call, self._loop, False)  # noqa: SLF001
+        else:
+            # What that comes to, but for its search for the method. The search leaves a cycle of five objects, which
+            # only the collector takes away: every 10,000 calls it made all others wait for 60 to 80 ms.
+            serving = cygrpc._handle_unary_unary_rpc(handler, call, self._loop)  # noqa: SLF001
         if place is not None:
             serving = _in_place(serving, place)
         self._keep(cygrpc._schedule_rpc_coro(serving, call, self._loop, name))  # noqa: SLF001

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import redis
+from pydantic import ValidationError
 
 from feature_service.catalogue import view
 from feature_service.catalogue.definitions import DAY_MS, HORIZON_MS
@@ -18,6 +19,7 @@ from feature_service.compaction import compact_history
 from feature_service.errors import FenceMismatchError, LayoutMismatchError, ShardOpenError, StoreError
 from feature_service.kernel import READ_BEFORE_HORIZON
 from feature_service.plan import make_plan
+from feature_service.settings import StoreSettings
 from feature_service.stores.layout import COMPACTED_HEADER, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.redis_store import RedisHistoryStore
@@ -113,6 +115,17 @@ async def test_histories_expire_long_after_their_last_record_and_fences_never(
         await store.fold(fold_of([(1, record(12))], known=(6, 6, 6, 6), new=7))
         assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
         assert any_redis_client.ttl(fence) == -1
+
+
+async def test_the_longest_time_to_live_that_can_be_set_is_one_that_redis_takes(
+    any_redis_url: str, layout: StoreLayout, any_redis_client: redis.Redis
+) -> None:
+    with pytest.raises(ValidationError, match="36500"):
+        StoreSettings(history_ttl_days=36_501)
+    ttl_s = StoreSettings(history_ttl_days=36_500).history_ttl_days * 86_400 + RENEWED_EVERY_S
+    async with RedisHistoryStore(any_redis_url, layout, retention_ms=RETENTION_MS, history_ttl_s=ttl_s) as store:
+        await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
+        assert any_redis_client.ttl(store.layout.history_key("card", 1)) in (ttl_s, ttl_s - 1)
 
 
 async def test_a_process_knows_nothing_of_what_others_renewed(

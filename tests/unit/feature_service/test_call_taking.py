@@ -3,6 +3,7 @@ nothing behind.
 """
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -69,6 +70,29 @@ async def test_calls_that_are_there_together_begin_in_fewer_turns_than_there_are
         count()
         assert await sending == [b"%d" % number for number in range(CALLS)]
     assert len(set(began)) < CALLS
+
+
+async def test_calls_leave_nothing_to_the_garbage_collector() -> None:
+    """What they leave adds up, and is taken away while all others wait."""
+
+    async def answer(request: bytes, _context: Any) -> bytes:
+        return request
+
+    def send(address: str, count: int) -> None:
+        with grpc.insecure_channel(address) as channel:
+            say: Any = channel.unary_unary(METHOD)
+            for _ in range(count):
+                say(b"")
+
+    async with serving(answer) as address:
+        await asyncio.to_thread(send, address, 1)
+        gc.collect()
+        gc.disable()
+        try:
+            await asyncio.to_thread(send, address, 100)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 async def test_a_method_that_fails_ends_no_other_call() -> None:
