@@ -17,7 +17,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from feature_service.errors import StoreUnavailableError
 
-_OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError)
+# RuntimeError is uvloop's, where a connection is closed while the client library is greeting the server.
+_OUTAGES: Final = (RedisError, OSError, asyncio.TimeoutError, RuntimeError)
 
 
 def encode_command(*arguments: bytes) -> bytes:
