@@ -30,6 +30,8 @@ from feature_service.doors import Door, Doorway, Place
 # until the refusal has left. With 16, a server that got three times the calls it could answer answered half as many.
 _OUTSTANDING: Final = 64
 
+_NO_METHOD: Final = ""
+
 # Of one service, by their names in it.
 Methods = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
@@ -93,7 +95,7 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
             context = cygrpc._ServicerContext(call, None, None, self._loop)  # noqa: SLF001
             found = None if door is None else door.enter(context.time_remaining())
             if found is None or isinstance(found, Place):
-                self._serve(name, self._methods, call, found)
+                self._serve(name, call, found)
                 continue
             # It ends by an error in any case; by another one where the caller has gone.
             with suppress(cygrpc.BaseError):
@@ -101,14 +103,13 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
 
     async def _request_call(self) -> NoReturn:
         """Likewise."""
-        none = cygrpc._MethodResolver([], {})  # noqa: SLF001
         while True:
-            self._serve("", none, await super()._request_call())
+            self._serve(_NO_METHOD, await super()._request_call())
 
-    def _serve(self, name: str, methods: Any, call: Any, place: Place | None = None) -> None:
+    def _serve(self, name: str, call: Any, place: Place | None = None) -> None:
         handler = self._handlers.get(name)
         if handler is None or handler.request_streaming or handler.response_streaming:
-            serving = cygrpc._handle_rpc(name, methods, (), call, self._loop, False)  # noqa: SLF001
+            serving = cygrpc._handle_rpc(name, self._methods, (), call, self._loop, False)  # noqa: SLF001
         else:
             # What that comes to, but for its search for the method. The search leaves a cycle of five objects, which
             # only the collector takes away: every 10,000 calls it made all others wait for 60 to 80 ms.

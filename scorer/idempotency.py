@@ -25,7 +25,6 @@ _PREFIX_BYTES: Final = 1 + HASH_BYTES
 # The second version, which the release before this one stored: the decision as it is.
 _PLAIN_QUIET: Final = b"\x02"
 _PLAIN_ALERT: Final = b"\x03"
-_VALUE_BYTES: Final = 8
 
 
 class StoredDecision(NamedTuple):

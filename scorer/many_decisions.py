@@ -57,7 +57,6 @@ def write_many(parts: Parts) -> Decisions:
         np.array(parts.freshness_ms, dtype=np.int64),
         *others,
         vectors.view(np.uint64),
-        vectors.view(np.uint8),
         np.cumsum([len(vector) for vector in parts.vectors], dtype=np.int64),
         *transactions,
         np.frombuffer(b"".join([ALERT if alert else QUIET for alert in parts.alerts]), dtype=np.uint8),
@@ -119,7 +118,6 @@ def _write_all(
     others: NDArray[np.uint8],
     other_ends: NDArray[np.int64],
     words: NDArray[np.uint64],
-    vectors: NDArray[np.uint8],
     vector_ends: NDArray[np.int64],
     transactions: NDArray[np.uint8],
     transaction_ends: NDArray[np.int64],
@@ -131,9 +129,9 @@ def _write_all(
 ) -> int:
     """Each decision and what is stored of it, one behind the other. How many bytes of `out` are used.
 
-    `places` (4, n): where each decision begins, its brief begins and ends, and it ends. `words` and `vectors` are the
-    same memory.
+    `places` (4, n): where each decision begins, its brief begins and ends, and it ends.
     """
+    vectors = words.view(np.uint8)
     cursor, first_value = 0, 0
     for index in range(head_of.shape[0]):
         last_value = vector_ends[index]

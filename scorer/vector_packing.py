@@ -1,4 +1,4 @@
-"""Feature vectors in few bytes, with all their bits: a stored decision is a third as long.
+"""Feature vectors in few bytes, with all their bits: a stored decision is less than half as long.
 
 Values of a vector repeat: 24 windows of a quiet customer hold the same amount, and of an entity without payments
 everything is missing. Most others are small whole numbers, whose doubles end in zeros. So a vector is a sequence of
@@ -18,7 +18,8 @@ from feature_service.compiled import compiled, trailing_zeros
 
 MOST_BYTES: Final = 9  # of a value: one that is long and stood nowhere before
 SLOTS: Final = 256  # where values stood; also how many places a byte can name
-_WORD: Final = 8
+_WORD: Final = 8  # bytes
+_BYTE: Final = 8  # bits
 _SEEN: Final = 9
 _REPETITIONS: Final = 15
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: Knuth's multiplicative hash
@@ -44,7 +45,7 @@ def pack_into(
             repeated += 1
         slot = (word * _SPREAD) >> _SPREAD_SHIFT
         seen = first + slots[slot]
-        size = _WORD - trailing_zeros(word) // _WORD
+        size = _WORD - trailing_zeros(word) // _BYTE
         if size > 1 and seen < place and words[seen] == word:
             out[cursor], out[cursor + 1] = _SEEN << 4 | repeated, seen - first
             cursor += 2
@@ -52,7 +53,7 @@ def pack_into(
             out[cursor] = size << 4 | repeated
             for byte in range(_WORD - size, _WORD):
                 cursor += 1
-                out[cursor] = word >> np.uint64(byte * _WORD)
+                out[cursor] = word >> np.uint64(byte * _BYTE)
             cursor += 1
             if place - first < SLOTS:
                 slots[slot] = place - first

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 import struct
+from collections.abc import Callable, Coroutine
 from threading import Thread
+from typing import Any
 
 import pytest
 import uvloop
@@ -30,14 +32,15 @@ async def connect_to(port: int) -> None:
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_connections_that_are_reset_as_they_come_are_an_outage(run: object) -> None:
+def test_connections_that_are_reset_as_they_come_are_an_outage(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
     """On one in twenty, uvloop says so by an error that is none of the operating system's."""
 
     async def connect_often(port: int) -> None:
         for _ in range(ATTEMPTS):
             await connect_to(port)
 
-    assert callable(run)
     with socket.create_server(("127.0.0.1", 0)) as server:
         Thread(target=reset_each, args=(server,), daemon=True).start()
         run(connect_often(server.getsockname()[1]))
