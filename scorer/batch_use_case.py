@@ -27,6 +27,9 @@ from scorer.shadow import to_shadow
 from telemetry.trace_context import TraceContext
 
 _PARTS_AT_ONCE: Final = 2  # of one batch: one is read while the other is predicted
+# Of all batches. Redis does all that it has been asked before it sends what it found: with many more it and this
+# process would work in turns, and its answers, which are megabytes, would lie in fresh memory each time.
+_READS_AT_ONCE: Final = 2
 
 
 class BatchAnswer(NamedTuple):
@@ -71,6 +74,7 @@ class ScoreMany:
         self._shadows = shadows
         self._now_ns = monotonic_ns
         self._part_size = part_size
+        self._reading = asyncio.Semaphore(_READS_AT_ONCE)
         self._assessing = ThreadPoolExecutor(1, thread_name_prefix="assess")
 
     def close(self) -> None:
@@ -103,7 +107,8 @@ class ScoreMany:
         return [answer for task in parts for answer in task.result()]
 
     async def _assess(self, group: Group) -> _Part:
-        values = await self._reader.read(group.all_keys)
+        async with self._reading:
+            values = await self._reader.read(group.all_keys)
         histories = values[: len(group.keys.keys)]
         stored = [StoredDecision.decode(value) for value in values[len(histories) :]]
         undecided = group.only([index for index, found in enumerate(stored) if found is None])

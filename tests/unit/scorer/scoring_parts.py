@@ -82,17 +82,24 @@ class Histories:
     away: bool = False
     spoilt: set[bytes] = field(default_factory=set)
     reads: int = 0
+    under_way: int = 0
+    most_at_once: int = 0
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         self.reads += 1
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
         self.asked.set()
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.away:
-            raise StoreUnavailableError("away")
-        await asyncio.sleep(0)
-        found = await self.store.read(keys)
+        try:
+            if self.hangs:
+                await asyncio.Event().wait()
+            if self.away:
+                raise StoreUnavailableError("away")
+            await asyncio.sleep(0)
+            found = await self.store.read(keys)
+        finally:
+            self.under_way -= 1
         return [
             b"spoilt" if key in self.spoilt else self.decisions.values.get(key, value)
             for key, value in zip(keys, found, strict=True)

@@ -1,5 +1,6 @@
 """Many payments: as one by one, whatever the parts they are cut into."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,27 @@ async def test_without_the_store_nothing_is_decided(parts: Parts) -> None:
         await parts.score_batch(payments_of(*IDS))
 
     assert not parts.outbox.published
+
+
+async def test_parts_of_all_batches_are_read_two_at_a_time(parts: Parts) -> None:
+    batches = [payments_of(*(f"{number}{each}" for each in IDS)) for number in range(3)]
+
+    answers = await asyncio.gather(*map(parts.score_batch, batches))
+
+    assert [len(each) for each in answers] == [len(IDS)] * 3
+    assert parts.histories.most_at_once == 2
+
+
+async def test_a_batch_that_is_given_up_while_it_reads_leaves_the_next_its_turn(parts: Parts) -> None:
+    parts.histories.hangs = True
+    given_up = asyncio.create_task(parts.score_batch(payments_of(*IDS)))
+    await parts.histories.asked.wait()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    parts.histories.hangs = False
+
+    assert len(await parts.score_batch(payments_of(*IDS))) == len(IDS)
 
 
 async def test_no_payments_need_nothing(parts: Parts) -> None:
