@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from threading import Barrier
 from typing import Final, NamedTuple
 
 import grpc
@@ -90,12 +91,18 @@ class Calls:
         return Counter(status.name for status in self.statuses if status is not _OK)
 
 
-def call_on_schedule(method: Method, requests: Sequence[Request], schedule: Schedule) -> Calls:
+def call_on_schedule(
+    method: Method, requests: Sequence[Request], schedule: Schedule, *, together: Barrier | None = None
+) -> Calls:
     """Each request when it is due, whatever became of those before: latencies are counted from then.
+
+    `together`: waited at before the first, where several threads call: what one of them prepares delays the others.
 
     Raises: OSError where nobody listens; BenchError where calls without a deadline are not answered. Likewise below.
     """
     with closing(_Sent(method, requests)) as sent, _uncollected():
+        if together is not None:
+            together.wait()
         due = schedule.run(sent.make, now=time.monotonic, sleep=sent.listen)
         return sent.finish(started_s=due)
 

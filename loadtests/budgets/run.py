@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Barrier
 from typing import Final
 
 from loadtests.budgets.answers import Answers
@@ -19,6 +20,7 @@ from loadtests.topic_keys import ends_of, keys_in
 from scorer.settings import ScorerSettings
 
 _ECHO_SHARE: Final = 0.2  # of the rate, called beside
+_PREPARED_WITHIN_S: Final = 60.0
 _BEFORE_S: Final = 1.0  # calls, before the fault
 _PUBLISHED_WITHIN_S: Final = 60.0
 DEFAULT_MS: Final[float] = ScorerSettings.model_fields["score_budget_ms"].default
@@ -39,8 +41,10 @@ def inject(fault: Fault, rig: Rig, *, deadline_ms: float | None, rate_per_s: flo
     rig.until_full(f"{prefix}before-")
     published_before = asyncio.run(ends_of(connection, topic))
     with ThreadPoolExecutor(2) as callers, ExitStack() as during:
-        calling = callers.submit(call_on_schedule, rig.score, requests, schedule)
-        echoing = callers.submit(call_on_schedule, rig.echo, requests[: beside.count], beside)
+        together = Barrier(3, timeout=_PREPARED_WITHIN_S)
+        calling = callers.submit(call_on_schedule, rig.score, requests, schedule, together=together)
+        echoing = callers.submit(call_on_schedule, rig.echo, requests[: beside.count], beside, together=together)
+        together.wait()
         time.sleep(_BEFORE_S)
         during.enter_context(fault.inject(rig))
         begun_s = time.monotonic()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import grpc
 import pytest
@@ -35,6 +36,17 @@ def test_scheduled_calls_are_all_made_and_answered_in_order(address: str) -> Non
     assert calls.latencies_s.shape == (50,)
     assert (calls.latencies_s > 0).all()
     assert 49 / 500 <= calls.seconds <= time.monotonic() - begun_s
+
+
+def test_calls_of_several_threads_begin_together(address: str) -> None:
+    echo, together = Method(address, METHOD), Barrier(2, timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(call_on_schedule, echo, [Request(b"x")] * 3, Schedule(500, 3), together=together)
+        while not together.n_waiting and not calling.done():
+            time.sleep(0.001)
+        begun_s = time.monotonic()
+        together.wait()
+        assert calling.result().started_s[0] >= begun_s
 
 
 def test_calls_in_flight_stop_when_the_requests_are_used_up(address: str) -> None:
