@@ -11,6 +11,7 @@ class Breaker:
         self._limit = limit
         self._pause_ns = int(pause_ms * 1_000_000)
         self._failures = 0
+        self._answered_ns = 0
         self._next_trial_ns = 0
 
     @property
@@ -26,11 +27,17 @@ class Breaker:
         self._next_trial_ns = now_ns + self._pause_ns
         return True
 
-    def succeeded(self) -> None:
+    def succeeded(self, now_ns: int) -> None:
+        """Answered in time."""
         self._failures = 0
+        self._answered_ns = now_ns
+
+    def late(self, now_ns: int, *, asked_ns: int) -> None:
+        """Not answered in time; a store that answered others meanwhile is only slow, and read as long as that helps."""
+        if self._answered_ns < asked_ns:
+            self.failed(now_ns)
 
     def failed(self, now_ns: int) -> None:
-        """Not answered, or not in time."""
         self._failures += 1
         if self._failures == self._limit:
             self._next_trial_ns = now_ns + self._pause_ns

@@ -4,6 +4,7 @@ By callbacks: what a task and a timeout of asyncio cost is more than what a deci
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,6 +19,22 @@ LeftMs = Callable[[Budget, int], float]
 
 _NS_PER_MS: Final = 1_000_000
 _SLOW_NS: Final = 5 * _NS_PER_MS  # a caller in a greater hurry says nothing about the store
+_LAST_ANSWERS: Final = 8  # one stall delays many; that it was one, the first answer after it says
+
+
+class AnswerTimes:
+    """How long the store took of late, whether anybody still waited or not."""
+
+    def __init__(self) -> None:
+        self._last_ms = deque([0.0] * _LAST_ANSWERS, maxlen=_LAST_ANSWERS)
+
+    def learn(self, took_ms: float) -> None:
+        self._last_ms.append(took_ms)
+
+    @property
+    def least_ms(self) -> float:
+        """Of the last answers; 0 until there are so many."""
+        return min(self._last_ms)
 
 
 class StoreWaits:
@@ -34,21 +51,24 @@ class StoreWaits:
         left_ms: LeftMs,
         cases: Sequence[Case],
         then: Callable[[Sequence[Case], Value | None], None],
+        times: AnswerTimes | None = None,
     ) -> None:
         """Calls `then` with what the store answers; with None, earlier, for those whose part of the budget ends first.
 
-        The awaitable raises StoreUnavailableError, which is None for all. What was asked is never cancelled.
+        The awaitable raises StoreUnavailableError, which is None for all. What was asked is never cancelled. With
+        `times`, of what is asked whether somebody waits or not, nobody waits who by those would wait in vain.
         """
         now_ns = self._now_ns()
-        patient = [case for case in cases if left_ms(case.budget, now_ns) > 0]
-        if not patient or not self._breaker.allows(now_ns):
+        left = [left_ms(case.budget, now_ns) for case in cases]
+        if max(left) <= 0 or not self._breaker.allows(now_ns):
             self._turns.go_on(lambda some: then(some, None), cases)
             return
+        least_ms = 0.0 if times is None else times.least_ms
+        patient = [case for case, has_ms in zip(cases, left, strict=True) if has_ms > least_ms]
         if len(patient) < len(cases):
-            self._turns.go_on(
-                lambda some: then(some, None), [case for case in cases if left_ms(case.budget, now_ns) <= 0]
-            )
-        wait = _Wait(self._breaker, self._turns, self._now_ns, left_ms, patient, then, asked_ns=now_ns)
+            hurried = [case for case, has_ms in zip(cases, left, strict=True) if has_ms <= least_ms]
+            self._turns.go_on(lambda some: then(some, None), hurried)
+        wait = _Wait(self._breaker, self._turns, self._now_ns, left_ms, patient, then, times, asked_ns=now_ns)
         asyncio.ensure_future(ask()).add_done_callback(wait.answered)
 
 
@@ -61,6 +81,7 @@ class _Wait(Generic[Value]):
         left_ms: LeftMs,
         cases: Sequence[Case],
         then: Callable[[Sequence[Case], Value | None], None],
+        times: AnswerTimes | None,
         *,
         asked_ns: int,
     ) -> None:
@@ -70,21 +91,27 @@ class _Wait(Generic[Value]):
         self._left_ms = left_ms
         self._cases = cases
         self._then = then
+        self._times = times
         self._asked_ns = asked_ns
-        self._arm(asked_ns)
+        self._timer: asyncio.TimerHandle | None = None
+        if cases:
+            self._arm(asked_ns)
 
     def answered(self, asked: "asyncio.Future[Any]") -> None:
         """In time, or when nobody waits any more."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         cases, self._cases = self._cases, ()
-        failure = None if asked.cancelled() else asked.exception()
+        failure, now_ns = None if asked.cancelled() else asked.exception(), self._now_ns()
+        if failure is None and self._times is not None:
+            self._times.learn((now_ns - self._asked_ns) / _NS_PER_MS)
         if not cases:
             return
         if failure is None:
-            self._breaker.succeeded()
+            self._breaker.succeeded(now_ns)
             self._turns.go_on(lambda some: self._then(some, asked.result()), cases)
         elif isinstance(failure, StoreUnavailableError):
-            self._breaker.failed(self._now_ns())
+            self._breaker.failed(now_ns)
             self._turns.go_on(lambda some: self._then(some, None), cases)
         else:
             for case in cases:
@@ -103,5 +130,5 @@ class _Wait(Generic[Value]):
             self._arm(now_ns)
         if hurried:
             if now_ns - self._asked_ns > _SLOW_NS:
-                self._breaker.failed(now_ns)
+                self._breaker.late(now_ns, asked_ns=self._asked_ns)
             self._turns.go_on(lambda some: self._then(some, None), hurried)

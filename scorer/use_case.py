@@ -26,7 +26,7 @@ from scorer.policy import Action
 from scorer.protocols import BurstReader, Publisher, Shadows
 from scorer.publication import Publication
 from scorer.shadow import to_shadow
-from scorer.store_waits import StoreWaits
+from scorer.store_waits import AnswerTimes, StoreWaits
 from scorer.turns import Turns
 
 _AFTER_ANSWERS_S: Final = 0.001
@@ -62,6 +62,7 @@ class ScoreOne:
         self._observer = observer
         self._shadows = shadows
         self._waits = waits
+        self._times_of_puts = AnswerTimes()
         self._now_ns = monotonic_ns
         self._gathering = Gathering(lambda cases: turns.go_on(self._read, cases))
         self._unfinished: set[asyncio.Future[Any]] = set()  # that answers left to be done
@@ -122,6 +123,7 @@ class ScoreOne:
             Budget.idempotency_ms,
             cases,
             lambda some, earlier: self._answer(group, some, earlier),
+            self._times_of_puts,
         )
 
     def _explain(self, group: Group, cases: Sequence[Case]) -> None:

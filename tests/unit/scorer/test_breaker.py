@@ -17,7 +17,7 @@ def test_failures_that_are_not_in_a_row_do_not_open_it() -> None:
     for _ in range(5):
         breaker.failed(0)
         breaker.failed(0)
-        breaker.succeeded()
+        breaker.succeeded(0)
 
     assert not breaker.is_open
     assert breaker.allows(0)
@@ -45,7 +45,19 @@ def test_a_trial_that_succeeds_closes_it() -> None:
     breaker = opened()
 
     assert breaker.allows(100 * MS)
-    breaker.succeeded()
+    breaker.succeeded(101 * MS)
 
     assert not breaker.is_open
     assert breaker.allows(100 * MS)
+
+
+def test_a_store_that_answers_others_meanwhile_is_only_slow() -> None:
+    breaker = Breaker(limit=3, pause_ms=100)
+    breaker.succeeded(10 * MS)
+    for _ in range(5):
+        breaker.late(20 * MS, asked_ns=5 * MS)
+    assert not breaker.is_open
+
+    for _ in range(3):
+        breaker.late(30 * MS, asked_ns=11 * MS)
+    assert breaker.is_open

@@ -10,7 +10,7 @@ from feature_service.errors import StoreUnavailableError
 from scorer.breaker import Breaker
 from scorer.budget import Budget, start_budget
 from scorer.case import Case
-from scorer.store_waits import StoreWaits
+from scorer.store_waits import AnswerTimes, StoreWaits
 from scorer.turns import Turns
 from tests.unit.scorer.scoring_parts import PLENTY_MS, SHARES, budget, payments_of
 
@@ -86,6 +86,49 @@ async def test_without_time_nothing_is_asked(waits: StoreWaits) -> None:
 
     assert told.outcomes == [(["a", "b"], None)]
     assert store.asked == 0
+
+
+async def test_who_would_wait_in_vain_asks_and_goes_on_at_once(waits: StoreWaits) -> None:
+    times, store, told = AnswerTimes(), Store(), Told()
+    for _ in range(100):
+        times.learn(2 * HURRY_MS)
+
+    waits.start(store, Budget.features_ms, [case("a", HURRY_MS), case("b")], told, times)
+    assert (told.outcomes, store.asked) == ([(["a"], None)], 1)
+    told.changed.clear()
+    store.answer.set_result("found")
+    await told.changed.wait()
+
+    assert told.outcomes == [(["a"], None), (["b"], "found")]
+
+
+async def test_one_quick_answer_that_nobody_waited_for_is_enough_to_wait_again(waits: StoreWaits) -> None:
+    times, store, told = AnswerTimes(), Store(), Told()
+    for _ in range(100):
+        times.learn(2 * PLENTY_MS)
+
+    waits.start(store, Budget.features_ms, [case("a")], told, times)
+    store.answer.set_result("quick")
+    await asyncio.sleep(0)
+    again, told = Store(), Told()
+    waits.start(again, Budget.features_ms, [case("b")], told, times)
+    again.answer.set_result("found")
+    await told.changed.wait()
+
+    assert told.outcomes == [(["b"], "found")]
+
+
+def test_of_its_last_answers_the_quickest_says_what_a_store_needs() -> None:
+    times = AnswerTimes()
+    assert times.least_ms == 0
+    for took_ms in (30.0, 2.0, *[40.0] * 5):  # a store that stood still once answers many late
+        times.learn(took_ms)
+    assert times.least_ms == 0
+    times.learn(50.0)
+    assert times.least_ms == 2
+    times.learn(60.0)
+    times.learn(70.0)
+    assert times.least_ms == 40
 
 
 async def test_a_store_that_is_away_is_not_waited_for_until_a_trial_succeeds(
