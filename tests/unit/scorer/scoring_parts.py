@@ -60,15 +60,16 @@ class DecisionsInMemory:
 
     values: dict[bytes, bytes] = field(default_factory=dict)
     hangs: bool = False
+    answers_after_s: float = 0.0
 
     async def put_if_absent(self, keys: Sequence[bytes], values: Sequence[bytes]) -> list[bytes | None]:
         if self.hangs:
             await asyncio.Event().wait()
-        await asyncio.sleep(0)
         found: list[bytes | None] = []
         for key, value in zip(keys, values, strict=True):
             found.append(self.values.get(key))
             self.values.setdefault(key, value)
+        await asyncio.sleep(self.answers_after_s)
         return found
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from fraud.v1.decision_pb2 import (
 from feature_service.stores.fold_batch import plan_fold
 from scorer.use_case import PayloadDiffersError
 from tests.oracle.payments import Payment, log_of
-from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, Mute, Parts, payments_of
+from tests.unit.scorer.scoring_parts import FRAUD_MINOR, NOW_MS, PLENTY_MS, SHARES, Mute, Parts, payments_of
 
 TIGHT_MS = 60.0
 
@@ -173,6 +174,22 @@ async def test_a_decision_that_is_not_stored_in_time_goes_out_and_says_so(parts:
     assert decision.tier == TIER_FULL
     assert list(decision.skipped_stages) == ["idempotency"]
     assert parts.outbox.decisions == [decision]
+
+
+async def test_nobody_waits_in_vain_for_a_slow_store_and_decisions_are_stored_all_the_same(parts: Parts) -> None:
+    parts.decisions.answers_after_s = 1.0
+    hurried = [await parts.score(payments_of(f"{number}"), allowed_ms=TIGHT_MS) for number in range(8)]
+    assert all("idempotency" in decision.skipped_stages for decision, _ in hurried)
+    await asyncio.sleep(parts.decisions.answers_after_s)
+
+    begun_s = time.monotonic()
+    decision, _ = await parts.score(payments_of("a"), allowed_ms=1_000)
+
+    assert time.monotonic() - begun_s < SHARES.idempotency
+    assert (decision.tier, list(decision.skipped_stages)) == (TIER_FULL, ["idempotency"])
+    again, answer = await parts.score(payments_of("a"))
+    assert answer.replayed
+    assert again.fraud_probability == decision.fraud_probability
 
 
 async def test_a_full_queue_is_named(parts: Parts) -> None:
