@@ -1,16 +1,34 @@
-#!lua name=fraud_v4
+#!lua name=fraud_v5
 
 -- One shard, one micro-batch. Compares the shard's fence with what the worker planned on; if they are equal, appends
 -- the records and moves the fence, else writes nothing. An error in the middle of a Function does not undo its writes:
 -- so the fence is marked as open ('!') while records go in. Whether a key holds a history is told by the append, since
--- to ask beforehand takes as long again: where one does not, what was appended is taken back. So histories are renewed
--- and trimmed only when nothing can be refused any more.
+-- to ask beforehand takes as long again: where one does not, what was appended is taken back. So histories are renewed,
+-- tightened and trimmed only when nothing can be refused any more.
 --
 -- The name carries a version: workers of two releases run side by side, each with the library it knows.
 
 local TRIM_EVERY = 64 -- records of a history between two looks at its oldest
 local LONG_EVERY = 256 -- records of a history past the cap between two answers that name it
 local RENEWED = 49 -- '1'
+local TIGHT_FROM = 32 -- records; a shorter history outgrows one step after another, and wastes little
+local STRING_BYTES = 6 -- what Redis keeps beside a string's bytes
+
+-- Whether a string of so many bytes takes up another step of Redis' allocator than before it grew: there are four to
+-- each power of two.
+local function outgrew(length, added)
+  local last = length + STRING_BYTES - 1
+  local _, exponent = math.frexp(last)
+  return last % math.ldexp(1, exponent - 3) < added
+end
+
+-- Redis doubles a string that outgrows its step. Its copy takes up what it needs, and is a few bytes in the log of
+-- writes, where to set it anew would be all of it.
+local function tighten(key)
+  local copy = key .. ':copy'
+  redis.call('COPY', key, copy, 'REPLACE')
+  redis.call('RENAME', copy, key)
+end
 
 local function trim(key, header_bytes, record_bytes, oldest_ms)
   local first = redis.call('GETRANGE', key, header_bytes, header_bytes + 7)
@@ -39,6 +57,7 @@ local function fold(keys, args)
   local renewed = args[11]
   local fence = keys[1]
   local header_bytes, trim_bytes, long_bytes = #header, TRIM_EVERY * record_bytes, LONG_EVERY * record_bytes
+  local tight_bytes = TIGHT_FROM * record_bytes
 
   local state = call('HMGET', fence, 'layout', source)
   if state[1] and state[1] ~= layout then return 'LAYOUT ' .. state[1] end
@@ -71,7 +90,7 @@ local function fold(keys, args)
 
   if not state[1] then call('HSET', fence, 'layout', layout) end
   if #keys > 1 then call('HSET', fence, source, '!' .. known) end
-  local answer, to_renew, to_trim = 'OK', {}, {}
+  local answer, to_renew, to_trim, to_tighten = 'OK', {}, {}, {}
   for i = 2, #keys do
     local key, records = keys[i], args[i + 10]
     local added = #records
@@ -86,6 +105,7 @@ local function fold(keys, args)
     else
       if byte(renewed, i - 1) == RENEWED then to_renew[#to_renew + 1] = i end
       if length % trim_bytes < added then to_trim[#to_trim + 1] = i end
+      if length > tight_bytes and outgrew(length, added) then to_tighten[#to_tighten + 1] = i end
     end
     -- A history is to be compacted that has passed the cap, or so many records since it was last said.
     if length > cap_bytes and (length - added <= cap_bytes or length % long_bytes < added) then
@@ -94,6 +114,7 @@ local function fold(keys, args)
   end
 
   for _, i in ipairs(to_renew) do call('EXPIRE', keys[i], ttl_s) end
+  for _, i in ipairs(to_tighten) do tighten(keys[i]) end
   for _, i in ipairs(to_trim) do
     local records = args[i + 10]
     local newest_ms = struct.unpack('<i8', records)
@@ -123,5 +144,5 @@ local function swap(keys, args)
   return 'OK'
 end
 
-redis.register_function('fraud_fold_v4', fold)
-redis.register_function('fraud_swap_v4', swap)
+redis.register_function('fraud_fold_v5', fold)
+redis.register_function('fraud_swap_v5', swap)

@@ -28,7 +28,7 @@ from feature_service.stores.redis_pipe import encode_command
 from feature_service.stores.renewals import Renewals
 from feature_service.stores.resp import encode_fold
 
-SWAP: Final = "fraud_swap_v4"
+SWAP: Final = "fraud_swap_v5"
 _REFUSALS: Final = {b"MISMATCH": FenceMismatchError, b"LAYOUT": LayoutMismatchError, b"OPEN": ShardOpenError}
 
 

@@ -11,7 +11,7 @@ from feature_service.stores.fold_batch import FoldBatch
 from feature_service.stores.layout import ENTITY_LETTERS, HEADER, HEADER_BYTES, RECORD_BYTES, StoreLayout
 from feature_service.wire_writer import write_bytes
 
-FUNCTION: Final = "fraud_fold_v4"
+FUNCTION: Final = "fraud_fold_v5"
 _LETTERS: Final = np.frombuffer("".join(ENTITY_LETTERS.values()).encode(), dtype=np.uint8)
 _FENCE: Final = np.frombuffer(b"}:fence", dtype=np.uint8)
 # Of numbers, hashes, marks and line ends, beside the arguments whose length is known.

@@ -152,6 +152,26 @@ async def test_what_a_refused_fold_would_have_renewed_is_renewed_when_it_is_fold
     assert any_redis_client.ttl(key) in (TTL_S, TTL_S - 1)
 
 
+async def test_a_history_takes_up_little_more_than_its_records_and_stays_what_it_is(
+    store: RedisHistoryStore, any_redis_client: redis.Redis
+) -> None:
+    key, fence, grown = store.layout.history_key("card", 1), store.layout.fence_key(1), []
+    await store.fold(fold_of([(1, record(0))], known=NOTHING, new=0))
+    any_redis_client.expire(key, 1_000)
+    for number in range(1, 300):
+        added = [(1, record(number))] * (3 if number % 50 == 0 else 1)
+        await store.fold(fold_of(added, known=(number - 1,) * 4, new=number))
+        grown += [number] * len(added)
+        if number >= 50:
+            its_bytes = HEADER_BYTES + (1 + len(grown)) * RECORD_BYTES
+            assert (any_redis_client.memory_usage(key, samples=0) or 0) < 1.3 * its_bytes
+
+    [history] = await store.read([key])
+    assert history == HEADER + b"".join(record(number).tobytes() for number in [0, *grown])
+    assert any_redis_client.ttl(key) in range(900, 1_001)
+    assert set(everything(any_redis_client)) == {key, fence}
+
+
 async def test_a_swap_leaves_the_time_to_live(store: RedisHistoryStore, any_redis_client: redis.Redis) -> None:
     key = store.layout.history_key("card", 1)
     await store.fold(fold_of([(1, record(10))], known=NOTHING, new=5))
