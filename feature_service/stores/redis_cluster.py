@@ -124,7 +124,10 @@ class RedisCluster:
                     answers[place] = answer
         if lost is not None:
             self._doubt()
-            raise lost
+            try:
+                raise lost
+            finally:  # a frame that keeps what went through it is garbage that only a collection takes away
+                del lost, found, answered, sent
 
     def _redirected(
         self, parts: Mapping[Address | None, Sequence[int]], answers: Sequence[Any]

@@ -1,6 +1,7 @@
 """A Redis Cluster whose slots move and whose masters stall, die and are replaced. Card c lies in shard c % 4."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -191,6 +192,30 @@ async def test_readers_in_a_hurry_find_a_silent_masters_replica_long_before_its_
                         found = await histories(store, 1, 4)
             assert found == [history(10), history(40)]
             assert time.monotonic() - started_s < 0.75 * timeout_ms / 1000
+
+
+async def test_calls_that_fail_leave_nothing_to_the_garbage_collector(
+    own_cluster: RedisCluster, layout: StoreLayout
+) -> None:
+    """As in test_call_taking: what they leave adds up, and a collection of it holds up all others."""
+
+    async def fail(times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(StoreUnavailableError):
+                await histories(store, 1, 2, 3, 4)
+
+    async with store_on(own_cluster.url, layout) as store:
+        dead = own_cluster.master_of(key_slot(layout.fence_key(1)))
+        for server in (own_cluster.replica_of(dead), dead):
+            server.kill()
+        await fail(5)
+        gc.collect()
+        gc.disable()
+        try:
+            await fail(20)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
 
 
 async def test_a_dead_masters_replica_is_found_and_has_the_state(
