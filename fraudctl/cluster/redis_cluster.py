@@ -52,6 +52,15 @@ class ClusterServer(RedisServer):
         """Whether it sees a master for each slot, and is in touch with most of them."""
         return b"cluster_state:ok" in self.ask("CLUSTER INFO")
 
+    @property
+    def is_writing_its_files(self) -> bool:
+        """Anew, in a process of its own: what a replica does with all that it got from its master."""
+        persistence = self.ask("INFO", "persistence")
+        return any(
+            b"%b:1\r" % what in persistence
+            for what in (b"aof_rewrite_in_progress", b"aof_rewrite_scheduled", b"rdb_bgsave_in_progress")
+        )
+
     def knows(self, servers: int) -> bool:
         return b"cluster_known_nodes:%d\r" % servers in self.ask("CLUSTER INFO")
 
@@ -77,7 +86,10 @@ class RedisCluster:
         return "redis+cluster://" + ",".join(f"{HOST}:{server.port}" for server in self.servers)
 
     def start(self) -> None:
-        """All servers, each slot served and each replica in step; what runs already stays. Raises: ClusterError."""
+        """All servers, each slot served, each replica in step, and nothing left to do; what runs already stays.
+
+        Raises: ClusterError.
+        """
         for server in self.servers:
             server.launch()
         for server in self.servers:
@@ -109,10 +121,13 @@ class RedisCluster:
         return next(server for server in self.servers if server.pid is not None and server.followed_port == master.port)
 
     def _is_whole(self) -> bool:
-        """Every server is content, all name the same masters, and each of those has a replica in step."""
+        """Every server is content and at rest, all name the same masters, and each of those has a replica in step."""
         masters = {server.port for server in self.servers if server.is_master}
         return {port for server in self.servers if (port := server.followed_port)} == masters and all(
-            server.is_content and {port for _, _, port in server.owners()} == masters for server in self.servers
+            server.is_content
+            and not server.is_writing_its_files
+            and {port for _, _, port in server.owners()} == masters
+            for server in self.servers
         )
 
     def _join(self) -> None:
