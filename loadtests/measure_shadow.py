@@ -1,8 +1,8 @@
 """`python -m loadtests.measure_shadow`: what a shadow costs Score, and what a change of champions does to it.
 
-One scorer, 500 calls a second. Rounds with a challenger in shadow alternate with rounds without; a round's p99 is
-compared with that of its neighbour. So is the p99 of its median second, which a stall of the machine does not change.
-Then champions change back and forth under the same load.
+One scorer, 500 calls a second. Rounds with a challenger in shadow alternate with rounds without, many and short, since
+the machine's pace drifts. A round's p99 is compared with its neighbour's; so is the p99 of its median second, which
+a stall of the machine does not change. Then champions change back and forth under the same load.
 """
 
 import argparse
@@ -36,7 +36,9 @@ from scorer.registry import FolderRegistry
 _TARGET: Final = 1.05
 _POLL_S: Final = 0.05
 _TAKEN_WITHIN_S: Final = 60.0
+_LEAD_S: Final = 1.0  # of calls before a round is measured: a line-up was just loaded
 _BETWEEN_CHANGES_S: Final = 2.0
+_CHANGES_S: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,10 @@ class _Round:
     p99_of_a_second_ms: float  # of the median one
 
     @classmethod
-    def of(cls, latencies_s: NDArray[np.float64], schedule: Schedule) -> "_Round":
+    def of(cls, latencies_s: NDArray[np.float64], *, rate_per_s: float) -> "_Round":
         """Of calls in the order in which they were due."""
         every = Latencies.of(latencies_s)
-        seconds = np.array_split(latencies_s, max(1, round(schedule.count / schedule.rate_per_s)))
+        seconds = np.array_split(latencies_s, max(1, round(len(latencies_s) / rate_per_s)))
         return cls(every.p50_ms, every.p99_ms, median(Latencies.of(second).p99_ms for second in seconds))
 
 
@@ -89,8 +91,8 @@ class _Rollout:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.measure_shadow", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=7, help="of rounds, with and without a shadow; two or more")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each round")
+    parser.add_argument("--pairs", type=int, default=30, help="of rounds, with and without a shadow; two or more")
+    parser.add_argument("--seconds", type=float, default=5.0, help="measured of each round")
     parser.add_argument("--rate", type=float, default=500.0, help="calls a second")
     arguments = parser.parse_args()
     console = Console()
@@ -100,13 +102,14 @@ def main() -> int:
         champion, challenger = (registry.add(path).model_version for path in (given.bundle, train_challenger(context)))
         registry.change(lambda _: Lineup(champion=champion), words="begin", changed_by="", reason="", now_ms=1)
         settings = {"FRAUD_MODELS_DIR": str(registry.path)}
-        schedule = Schedule.lasting(arguments.seconds, rate_per_s=arguments.rate)
+        schedule = Schedule.lasting(_LEAD_S + arguments.seconds, rate_per_s=arguments.rate)
         with score_cluster(context, "shadow", given, settings) as cluster:
             method = Method(cluster.address, SCORE)
             rollout = _Rollout(registry, cluster.scorer_log)
             _calls(method, given, Schedule(arguments.rate, 1_000), "warm-up")
             cost = _cost_of_shadow(console, rollout, method, given, schedule, challenger, pairs=arguments.pairs)
-            lost = _swaps(console, rollout, method, given, schedule, (champion, challenger))
+            changing = Schedule.lasting(_CHANGES_S, rate_per_s=arguments.rate)
+            lost = _swaps(console, rollout, method, given, changing, (champion, challenger))
     return 0 if cost <= _TARGET and not lost else 1
 
 
@@ -122,6 +125,7 @@ def _cost_of_shadow(
 ) -> float:
     """The median ratio of p99."""
     found: dict[bool, list[_Round]] = {True: [], False: []}
+    lead = round(_LEAD_S * schedule.rate_per_s)
     is_shadowed = False
     for number in range(pairs):
         # Within a pair the first is not always the same one.
@@ -132,7 +136,7 @@ def _cost_of_shadow(
                 is_shadowed = shadowed
             calls = _calls(method, given, schedule, f"pair-{number}-{shadowed}")
             _require_all(calls)
-            found[shadowed].append(_Round.of(calls.latencies_s, schedule))
+            found[shadowed].append(_Round.of(calls.latencies_s[lead:], rate_per_s=schedule.rate_per_s))
         one, other = found[True][-1], found[False][-1]
         console.print(
             f"pair {number + 1}: p50 {one.p50_ms:.2f} ms with, {other.p50_ms:.2f} ms without; "
