@@ -8,6 +8,7 @@ delay nobody. So how long calls take says little. What says more is how long one
 there, and nothing else is missing.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 # So many inside wait for one another, and not for other things: fewer are let in always. Where they have been inside
@@ -52,15 +53,20 @@ class _Queue:
         return now_ns < self._believed_until_ns
 
 
+def _nobody(_: int) -> int:
+    return 0
+
+
 class Admission:
     """Counts the calls inside, and learns how long one waits for a turn, for each of the others that were inside when
     it came. Where few are, that is too long if anything: so the number that is let in settles where calls wait for the
     part of their time that they may.
     """
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: never more inside than this."""
+    def __init__(self, limit: int, waiting: Callable[[int], int] = _nobody) -> None:
+        """`limit`: never more inside than this; `waiting`: how many of them wait for a slow store, by the time."""
         self._limit = limit
+        self._waiting = waiting
         self._inside = 0
         self._queue = _Queue(A_QUEUE, _STANDING_NS)
         self._crowd = _Queue(A_CROWD, _STALLED_NS)
@@ -73,7 +79,7 @@ class Admission:
         if self._inside >= self._limit:
             return False
         queue = self._crowd if patient else self._queue
-        return not queue.stands(self._inside, now_ns) or self.wait_ms <= OF_THE_TIME * left_ms
+        return not queue.stands(self._inside, now_ns) or self.wait_ms(now_ns) <= OF_THE_TIME * left_ms
 
     def enter(self, now_ns: int) -> None:
         """Whoever enters must `leave`."""
@@ -93,7 +99,6 @@ class Admission:
     def inside(self) -> int:
         return self._inside
 
-    @property
-    def wait_ms(self) -> float:
-        """How long one more would wait for those inside."""
-        return TURNS * self._inside * self._turn_each_ms
+    def wait_ms(self, now_ns: int) -> float:
+        """How long one more would wait for those inside that could go on."""
+        return TURNS * (self._inside - self._waiting(now_ns)) * self._turn_each_ms

@@ -1,6 +1,7 @@
 """Where calls of a kind are let in or refused, before anything of them is read: whatever transport they come by."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from feature_service.refusal import CallRefusedError
@@ -13,9 +14,17 @@ _MS_PER_S: Final = 1_000
 class CallDoor:
     """Who is let in must `leave`."""
 
-    def __init__(self, limit: int, metrics: Metrics, *, default_budget_ms: float, least_retry_ms: float) -> None:
-        """`limit`: never more inside than this; `default_budget_ms`: of callers who name none."""
-        self.admission: Final = Admission(limit)
+    def __init__(
+        self,
+        limit: int,
+        metrics: Metrics,
+        *,
+        default_budget_ms: float,
+        least_retry_ms: float,
+        waiting: Callable[[int], int] | None = None,
+    ) -> None:
+        """`default_budget_ms`: of callers who name none; `limit` and `waiting`: of `Admission`."""
+        self.admission: Final = Admission(limit) if waiting is None else Admission(limit, waiting)
         self._metrics = metrics
         self.default_budget_ms: Final = default_budget_ms
         self._least_retry_ms = least_retry_ms
@@ -31,7 +40,7 @@ class CallDoor:
         return CallRefusedError(
             "RESOURCE_EXHAUSTED",
             "too many calls are in flight here: try another scorer, or later",
-            retry_ms=round(max(self._least_retry_ms, self.admission.wait_ms)),
+            retry_ms=round(max(self._least_retry_ms, self.admission.wait_ms(now_ns))),
         )
 
     def leave(self) -> None:

@@ -51,7 +51,11 @@ class ScoreCalls:
         self._score_many = score_many
         self._shares = shares
         self.score_door: Final = CallDoor(
-            max_score_calls, metrics, default_budget_ms=default_budget_ms, least_retry_ms=_LEAST_RETRY_MS
+            max_score_calls,
+            metrics,
+            default_budget_ms=default_budget_ms,
+            least_retry_ms=_LEAST_RETRY_MS,
+            waiting=score_one.waiting,
         )
         self.batch_door: Final = CallDoor(
             max_batch_calls, metrics, default_budget_ms=inf, least_retry_ms=_BATCH_RETRY_MS

@@ -19,6 +19,10 @@ LeftMs = Callable[[Budget, int], float]
 
 _NS_PER_MS: Final = 1_000_000
 _SLOW_NS: Final = 5 * _NS_PER_MS  # a caller in a greater hurry says nothing about the store
+_LONG_NS: Final = 10 * _NS_PER_MS  # where a store is quick, not even a busy event loop makes a call wait so long
+# A timer that comes so much later than it was to: the process stood still, and has not read what came meanwhile.
+_STOOD_STILL_NS: Final = 2 * _NS_PER_MS
+_TO_READ_S: Final = 0.001  # the event loop's shortest
 _LAST_ANSWERS: Final = 8  # one stall delays many; that it was one, the first answer after it says
 
 
@@ -44,6 +48,11 @@ class StoreWaits:
         self._breaker = breaker
         self._turns = turns
         self._now_ns = monotonic_ns
+        self._going_on: set[_Wait[Any]] = set()
+
+    def waiting(self, now_ns: int) -> int:
+        """How many calls wait, longer than they would for a store that is quick."""
+        return sum(len(each.cases) for each in self._going_on if now_ns - each.asked_ns > _LONG_NS)
 
     def start(
         self,
@@ -69,7 +78,10 @@ class StoreWaits:
             hurried = [case for case, has_ms in zip(cases, left, strict=True) if has_ms <= least_ms]
             self._turns.go_on(lambda some: then(some, None), hurried)
         wait = _Wait(self._breaker, self._turns, self._now_ns, left_ms, patient, then, times, asked_ns=now_ns)
-        asyncio.ensure_future(ask()).add_done_callback(wait.answered)
+        asked = asyncio.ensure_future(ask())
+        asked.add_done_callback(wait.answered)
+        self._going_on.add(wait)
+        asked.add_done_callback(lambda _: self._going_on.discard(wait))
 
 
 class _Wait(Generic[Value]):
@@ -89,10 +101,12 @@ class _Wait(Generic[Value]):
         self._turns = turns
         self._now_ns = now_ns
         self._left_ms = left_ms
-        self._cases = cases
+        self.cases = cases
         self._then = then
         self._times = times
-        self._asked_ns = asked_ns
+        self.asked_ns: Final = asked_ns
+        self._due_ns = asked_ns
+        self._is_spared = False
         self._timer: asyncio.TimerHandle | None = None
         if cases:
             self._arm(asked_ns)
@@ -101,10 +115,10 @@ class _Wait(Generic[Value]):
         """In time, or when nobody waits any more."""
         if self._timer is not None:
             self._timer.cancel()
-        cases, self._cases = self._cases, ()
+        cases, self.cases = self.cases, ()
         failure, now_ns = None if asked.cancelled() else asked.exception(), self._now_ns()
         if failure is None and self._times is not None:
-            self._times.learn((now_ns - self._asked_ns) / _NS_PER_MS)
+            self._times.learn((now_ns - self.asked_ns) / _NS_PER_MS)
         if not cases:
             return
         if failure is None:
@@ -118,17 +132,22 @@ class _Wait(Generic[Value]):
                 case.fail(failure)
 
     def _arm(self, now_ns: int) -> None:
-        least_ms = min(self._left_ms(case.budget, now_ns) for case in self._cases)
+        least_ms = min(self._left_ms(case.budget, now_ns) for case in self.cases)
+        self._due_ns = now_ns + int(least_ms * _NS_PER_MS)
         self._timer = asyncio.get_running_loop().call_later(least_ms / 1000, self._too_late)
 
     def _too_late(self) -> None:
         """For one at least, or the timer was early."""
         now_ns = self._now_ns()
-        hurried = [case for case in self._cases if self._left_ms(case.budget, now_ns) <= 0]
-        self._cases = [case for case in self._cases if case not in hurried]
-        if self._cases:
+        if now_ns - self._due_ns > _STOOD_STILL_NS and not self._is_spared:
+            self._is_spared = True
+            self._timer = asyncio.get_running_loop().call_later(_TO_READ_S, self._too_late)
+            return
+        hurried = [case for case in self.cases if self._left_ms(case.budget, now_ns) <= 0]
+        self.cases = [case for case in self.cases if case not in hurried]
+        if self.cases:
             self._arm(now_ns)
         if hurried:
-            if now_ns - self._asked_ns > _SLOW_NS:
-                self._breaker.late(now_ns, asked_ns=self._asked_ns)
+            if now_ns - self.asked_ns > _SLOW_NS:
+                self._breaker.late(now_ns, asked_ns=self.asked_ns)
             self._turns.go_on(lambda some: self._then(some, None), hurried)

@@ -73,6 +73,10 @@ class ScoreOne:
         while self._unfinished:
             await asyncio.wait(self._unfinished)
 
+    def waiting(self, now_ns: int) -> int:
+        """How many calls wait for the store, longer than for a quick one."""
+        return self._waits.waiting(now_ns)
+
     async def score(self, payment: Payments, budget: Budget, *, decoded_ns: int) -> Answer:
         """Decide one (n is 1), before its budget ends. Raises: PayloadDiffersError.
 

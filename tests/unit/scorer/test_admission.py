@@ -112,6 +112,20 @@ def test_who_names_no_deadline_is_let_in_behind_a_queue_that_a_stall_left() -> N
     assert not admission.has_room(now_ns + 600 * MS, left_ms=25, patient=True)
 
 
+def test_who_waits_for_a_slow_store_delays_nobody() -> None:
+    elsewhere = 0
+    admission = Admission(10_000, lambda _: elsewhere)
+    entered(admission, 0, most=A_QUEUE)
+    for _ in range(ENOUGH):
+        admission.learn(turn_ms=1.0 * (A_QUEUE - 1) / TURNS, inside=A_QUEUE)
+    now_ns = 1_000 * MS
+    before = A_QUEUE + entered(admission, now_ns, left_ms=50)
+    assert not admission.has_room(now_ns, left_ms=50)
+
+    elsewhere = before
+    assert entered(admission, now_ns, left_ms=50) == before
+
+
 def test_calls_that_have_hardly_company_say_nothing() -> None:
     admission, now_ns = with_a_queue(1.0, inside=A_QUEUE + 1)
     for _ in range(ENOUGH):

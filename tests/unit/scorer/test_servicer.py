@@ -1,6 +1,7 @@
 """Overload: calls beyond the limit are refused at once, with a hint when to come again. A real gRPC server."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
@@ -31,13 +32,13 @@ def key_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
-    """Of a server with room for one call of a kind, whose store never answers."""
+def calls(bundle_path: Path, key_file: Path) -> ScoreCalls:
+    """With room for one call of a kind; the store never answers."""
     parts = Parts(bundle_path)
     parts.histories.hangs = True
     contract = ContractSettings(id_hash_key_file=key_file, retention_ms=2**62)
     reader = RequestReader(contract, RateTable.load(contract.rates_file, "EUR"), contract.read_id_key())
-    calls = ScoreCalls(
+    return ScoreCalls(
         reader,
         parts.one,
         parts.many,
@@ -47,6 +48,11 @@ async def address(bundle_path: Path, key_file: Path) -> AsyncIterator[str]:
         max_score_calls=1,
         max_batch_calls=1,
     )
+
+
+@pytest.fixture
+async def address(calls: ScoreCalls) -> AsyncIterator[str]:
+    """Of a server of those calls."""
     servicer, server = ScoringServicer(calls), TakingServer()
     server.add_registered_method_handlers(SERVICE, servicer.methods())
     server.set_doors(SERVICE, servicer.doors())
@@ -76,3 +82,18 @@ async def test_a_call_too_many_is_refused_with_a_hint(address: str, method: str,
         assert int(dict(error.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
         for each in waiting:
             each.cancel()
+
+
+async def test_who_waits_for_a_slow_store_is_not_counted_among_those_to_wait_for(calls: ScoreCalls) -> None:
+    door, request = calls.score_door, ScoreRequest(transaction=PAYMENT).SerializeToString()
+    assert door.enter(None) is None
+    door.admission.learn(turn_ms=1_000, inside=100)
+    now_ns = time.monotonic_ns()
+    assert door.admission.wait_ms(now_ns) > 0
+
+    waiting = asyncio.ensure_future(calls.score(request, arrived_ns=now_ns, allowed_ms=None, traceparent=None))
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert door.admission.wait_ms(now_ns + 1_000_000_000) == 0
+    waiting.cancel()

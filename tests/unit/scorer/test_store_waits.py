@@ -162,6 +162,45 @@ async def test_callers_in_a_great_hurry_do_not_make_the_store_one_that_is_away(b
     assert not breaker.is_open
 
 
+async def test_an_answer_that_came_while_the_process_stood_still_is_read_before_it_is_too_late(
+    waits: StoreWaits,
+) -> None:
+    store, told = Store(), Told()
+    waits.start(store, Budget.features_ms, [one := case("a", HURRY_MS)], told)
+
+    asyncio.get_running_loop().call_soon(store.answer.set_result, "found")
+    while one.budget.remaining_ms(time.monotonic_ns()) > 0:
+        pass
+    await told.changed.wait()
+
+    assert told.outcomes == [(["a"], "found")]
+
+
+async def test_without_an_answer_a_process_that_stood_still_goes_on_too(waits: StoreWaits) -> None:
+    told = Told()
+    waits.start(Store(), Budget.features_ms, [one := case("a", HURRY_MS)], told)
+
+    while one.budget.remaining_ms(time.monotonic_ns()) > 0:
+        pass
+    await told.changed.wait()
+
+    assert told.outcomes == [(["a"], None)]
+
+
+async def test_who_waits_longer_than_for_a_quick_store_is_counted_until_he_goes_on(waits: StoreWaits) -> None:
+    store, told = Store(), Told()
+    waits.start(store, Budget.features_ms, [case("a", HURRY_MS), case("b")], told)
+    waits.start(Store(), Budget.features_ms, [case("c")], told)
+    soon_ns, late_ns = (time.monotonic_ns() + ms * 1_000_000 for ms in (5, 15))
+
+    assert (waits.waiting(soon_ns), waits.waiting(late_ns)) == (0, 3)
+    await told.changed.wait()
+    assert waits.waiting(late_ns) == 2
+    store.answer.set_result("found")
+    await asyncio.sleep(0)
+    assert waits.waiting(late_ns) == 1
+
+
 async def test_what_goes_wrong_reaches_the_callers(waits: StoreWaits) -> None:
     store, one = Store(), case("a")
 
