@@ -132,7 +132,7 @@ def test_calls_that_have_hardly_company_say_nothing() -> None:
         leave(admission, 1, turn_ms=1_000.0, inside=A_QUEUE - 1)
         admission.enter(now_ns)
 
-    assert A_QUEUE + 1 + entered(admission, now_ns, left_ms=39.5) == 20
+    assert A_QUEUE + 1 + entered(admission, now_ns, left_ms=19.75 / OF_THE_TIME) == 20
 
 
 def test_calls_that_wait_less_let_more_in() -> None:
