@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def said(child: Process, word: str) -> Callable[[], str]:
     return probe
 
 
+def is_running(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 def test_a_second_start_leaves_the_running_process_alone(process: Start) -> None:
     child = process()
     child.start()
@@ -111,8 +120,10 @@ def test_the_children_of_a_killed_process_die_with_it(process: Start) -> None:
     process(probe=said(child, "grandchild")).wait_until_ready()
     grandchild = int(child.log_path.read_text().split()[1])
     child.kill()
-    state = Path(f"/proc/{grandchild}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    deadline_s = time.monotonic() + 30
+    while is_running(grandchild):  # it has been sent the signal, and is nobody's to wait for
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def test_a_pid_file_whose_number_now_belongs_to_another_process_names_none(tmp_path: Path) -> None:
