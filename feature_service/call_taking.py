@@ -114,9 +114,20 @@ class _Core(cygrpc.AioServer):  # type: ignore[misc]
             # What that comes to, but for its search for the method. The search leaves a cycle of five objects, which
             # only the collector takes away: every 10,000 calls it made all others wait for 60 to 80 ms.
             serving = cygrpc._handle_unary_unary_rpc(handler, call, self._loop)  # noqa: SLF001
-        if place is not None:
-            serving = _in_place(serving, place)
-        self._keep(cygrpc._schedule_rpc_coro(serving, call, self._loop, name))  # noqa: SLF001
+        if place is None:
+            self._keep(cygrpc._schedule_rpc_coro(serving, call, self._loop, name))  # noqa: SLF001
+        else:
+            self._keep(self._serve_in(place, name, call, serving))
+
+    async def _serve_in(self, place: Place, name: str, call: Any, serving: Awaitable[None]) -> None:
+        """As gRPC does it, but for a place that is free again with the end of its call: the task that serves it hears
+        of that a turn later or more, and the caller's next call may be there by then.
+        """
+        until_done = cygrpc._handle_exceptions(call, _in_place(serving, place), self._loop, name)  # noqa: SLF001
+        task = self._loop.create_task(until_done)
+        await cygrpc._handle_cancellation_from_core(task, call, self._loop)  # noqa: SLF001
+        place.give_back()
+        await task
 
     def _keep(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -129,7 +140,7 @@ async def _in_place(serving: Awaitable[None], place: Place) -> None:
     try:
         await serving
     finally:
-        place.give_back()  # of a method that was never called
+        place.give_back()  # of a method that was never called: that a request will not come is heard of first
 
 
 def _behind_door(handler: "grpc.RpcMethodHandler[Any, Any]") -> "grpc.RpcMethodHandler[Any, Any]":

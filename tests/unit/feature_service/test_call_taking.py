@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -188,6 +188,50 @@ async def test_a_call_that_is_given_up_leaves(request_is_sent: bool) -> None:
         call.cancel()
         await door.until_there_is(room=1)
     assert called.is_set() == request_is_sent
+
+
+@pytest.mark.parametrize("request_is_sent", [True, False])
+async def test_a_callers_next_call_finds_the_place_of_the_one_it_gave_up(request_is_sent: bool) -> None:
+    """Even if the event loop hears of both in the same turn."""
+    door, called = CountingDoor(1), asyncio.Event()
+
+    async def answer(request: bytes, _context: Any) -> bytes:
+        if request == b"long":
+            called.set()
+            await asyncio.Event().wait()
+        return request
+
+    def send(address: str, is_inside: threading.Event, sent: threading.Event) -> bytes:
+        with grpc.insecure_channel(address) as channel:
+            say: Any = channel.unary_unary(METHOD)
+            stream: Any = channel.stream_unary(METHOD)
+            closed = threading.Event()
+            given_up = say.future(b"long") if request_is_sent else stream.future(_until(closed))
+            is_inside.wait()
+            given_up.cancel()
+            closed.set()
+            time.sleep(0.1)  # so that they are heard of in this order
+            next_one = say.future(b"short")
+            time.sleep(0.1)
+            sent.set()
+            said: bytes = next_one.result()
+            return said
+
+    async with serving(answer, door) as address:
+        is_inside, sent = threading.Event(), threading.Event()
+        sending = asyncio.create_task(asyncio.to_thread(send, address, is_inside, sent))
+        await door.until_there_is(room=0)
+        if request_is_sent:
+            await called.wait()
+        is_inside.set()
+        sent.wait()  # the event loop stands still
+        assert await sending == b"short"
+
+
+def _until(closed: threading.Event) -> Iterator[bytes]:
+    """A request that never comes."""
+    closed.wait()
+    yield from ()
 
 
 async def test_a_call_that_fails_leaves() -> None:
