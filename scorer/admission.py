@@ -54,6 +54,12 @@ class _Queue:
             self._believed_until_ns = now_ns + _OVERLOADED_NS
         return now_ns < self._believed_until_ns
 
+    def hold(self, now_ns: int) -> None:
+        """One was refused for it. Where a call takes long, so few are let in that the queue is a short one, which comes
+        and goes: more would come at once if it were forgotten then.
+        """
+        self._believed_until_ns = now_ns + _OVERLOADED_NS
+
 
 def _nobody(_: int) -> int:
     return 0
@@ -81,7 +87,10 @@ class Admission:
         if self._inside >= self._limit:
             return False
         queue = self._crowd if patient else self._queue
-        return not queue.stands(self._inside, now_ns) or self.wait_ms(now_ns) <= OF_THE_TIME * left_ms
+        if not queue.stands(self._inside, now_ns) or self.wait_ms(now_ns) <= OF_THE_TIME * left_ms:
+            return True
+        queue.hold(now_ns)
+        return False
 
     def enter(self, now_ns: int) -> None:
         """Whoever enters must `leave`."""

@@ -177,6 +177,7 @@ class Server:
 
 
 @example(each_ms=1.0, besides_ms=3.0, times_capacity=1.5)
+@example(each_ms=2.0, besides_ms=0.0, times_capacity=2.0)
 @given(st.floats(0.1, 2.0), st.floats(0.0, 8.0), st.floats(1.2, 4.0))
 def test_overloaded_it_serves_as_many_as_it_can_in_time(
     each_ms: float, besides_ms: float, times_capacity: float
